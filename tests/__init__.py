@@ -1,0 +1,1 @@
+"""The tests. A package, so that an installed package of the same name cannot hide `tests.servers`."""
