@@ -1,0 +1,1 @@
+"""Implementations of the ports: one module a store, a bus or a presence, and nothing that decides."""

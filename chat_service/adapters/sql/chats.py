@@ -1,0 +1,160 @@
+"""Chats: their rows, their locks, and the list of one user."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, and_, case, func, insert, literal, or_, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from chat_service.adapters.sql.tables import chats, messages, participants
+from chat_service.domain.models import Chat, ChatType
+from chat_service.services.ports.metadata import Duplicate
+
+_COUNTERS = ("version", "last_seq", "last_activity_at")
+_SETTINGS = ("name", "settings_version", "participant_count")
+CHAT_COLUMNS = (
+    chats.c.id,
+    chats.c.chat_type,
+    chats.c.name,
+    chats.c.created_by,
+    chats.c.created_at,
+    chats.c.version,
+    chats.c.settings_version,
+    chats.c.last_seq,
+    chats.c.last_activity_at,
+    chats.c.participant_count,
+)
+
+
+def to_chat(row: Sequence[Any]) -> Chat:
+    return Chat(row[0], ChatType(row[1]), *row[2:10])
+
+
+class SqlChats:
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def add_chat(
+        self, chat: Chat, *, direct_key: str | None, creation_key: str | None, creation_mac: bytes | None
+    ) -> Chat:
+        values = {column.name: getattr(chat, column.name) for column in CHAT_COLUMNS if column.name != "id"}
+        statement = insert(chats).values(
+            **values, direct_key=direct_key, creation_key=creation_key, creation_mac=creation_mac
+        )
+        try:
+            result = await self._connection.execute(statement)
+        except IntegrityError as error:
+            raise Duplicate from error
+        key = result.inserted_primary_key
+        assert key is not None  # noqa: S101 - an insert of one row has one
+        return replace(chat, id=key[0])
+
+    async def find_chat(self, chat_id: int) -> Chat | None:
+        return await self._find(select(*CHAT_COLUMNS).where(chats.c.id == chat_id))
+
+    async def find_direct_chat(self, direct_key: str) -> Chat | None:
+        return await self._find(select(*CHAT_COLUMNS).where(chats.c.direct_key == direct_key))
+
+    async def find_created_chat(self, created_by: int, creation_key: str) -> tuple[Chat, bytes] | None:
+        query = select(*CHAT_COLUMNS, chats.c.creation_mac).where(
+            chats.c.created_by == created_by, chats.c.creation_key == creation_key
+        )
+        row = (await self._connection.execute(query)).first()
+        return None if row is None else (to_chat(row), row.creation_mac)
+
+    async def lock_chats(self, chat_ids: Collection[int], *, skip_locked: bool = False) -> dict[int, Chat]:
+        query = (
+            select(*CHAT_COLUMNS)
+            .where(chats.c.id.in_(sorted(chat_ids)))
+            .order_by(chats.c.id)
+            .with_for_update(skip_locked=skip_locked)
+        )
+        rows = await self._connection.execute(query)
+        return {row.id: to_chat(row) for row in rows}
+
+    async def update_chat(self, chat: Chat) -> None:
+        values = {field: getattr(chat, field) for field in (*_COUNTERS, *_SETTINGS)}
+        await self._connection.execute(update(chats).where(chats.c.id == chat.id).values(values))
+
+    async def advance_chats(self, advanced: Sequence[Chat]) -> None:
+        values = {
+            field: case(
+                {chat.id: literal(getattr(chat, field), chats.c[field].type) for chat in advanced},
+                value=chats.c.id,
+            )
+            for field in _COUNTERS
+        }
+        ids = [chat.id for chat in advanced]
+        await self._connection.execute(update(chats).where(chats.c.id.in_(ids)).values(values))
+
+    async def get_chats(self, chat_ids: Collection[int]) -> list[Chat]:
+        query = select(*CHAT_COLUMNS).where(chats.c.id.in_(chat_ids)).order_by(chats.c.id)
+        return [to_chat(row) for row in await self._connection.execute(query)]
+
+    async def get_versions(self, chat_ids: Collection[int]) -> dict[int, int]:
+        if not chat_ids:
+            return {}
+        query = select(chats.c.id, chats.c.version).where(chats.c.id.in_(chat_ids))
+        return {row.id: row.version for row in await self._connection.execute(query)}
+
+    async def list_chats(
+        self,
+        user_id: int,
+        *,
+        limit: int,
+        offset: int = 0,
+        as_of: datetime | None = None,
+        after: tuple[datetime, int] | None = None,
+    ) -> list[tuple[Chat, datetime]]:
+        activity = _activity(as_of)
+        query = (
+            select(*CHAT_COLUMNS, activity.label("activity"))
+            .where(*_listed(user_id))
+            .order_by(activity.desc(), chats.c.id.desc())
+            .limit(limit)
+            .offset(offset)
+        )
+        if as_of is not None:
+            query = query.where(chats.c.created_at <= as_of)
+        if after is not None:
+            at, chat_id = after
+            query = query.where(or_(activity < at, and_(activity == at, chats.c.id < chat_id)))
+        return [(to_chat(row), row.activity) for row in await self._connection.execute(query)]
+
+    async def count_chats(self, user_id: int) -> int:
+        query = select(func.count()).select_from(chats).where(*_listed(user_id))
+        return int((await self._connection.execute(query)).scalar_one())
+
+    async def _find(self, query: Select[Any]) -> Chat | None:
+        row = (await self._connection.execute(query)).first()
+        return None if row is None else to_chat(row)
+
+
+def _listed(user_id: int) -> tuple[ColumnElement[bool], ...]:
+    """In the user's list are the chats one is in, but for hidden direct chats without a newer message."""
+    return (
+        participants.c.user_id == user_id,
+        participants.c.left_at.is_(None),
+        participants.c.chat_id == chats.c.id,
+        or_(participants.c.hidden_until_seq.is_(None), chats.c.last_seq > participants.c.hidden_until_seq),
+    )
+
+
+def _activity(as_of: datetime | None) -> ColumnElement[Any]:
+    """When the chat was last active; with `as_of` as it was seen at that moment."""
+    if as_of is None:
+        return chats.c.last_activity_at
+    earlier = (
+        select(func.max(messages.c.created_at))
+        .where(messages.c.chat_id == chats.c.id, messages.c.created_at <= as_of)
+        .scalar_subquery()
+    )
+    return case(
+        (chats.c.last_activity_at <= as_of, chats.c.last_activity_at),
+        else_=func.coalesce(earlier, chats.c.created_at),
+    )

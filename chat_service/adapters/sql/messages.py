@@ -1,0 +1,243 @@
+"""Messages: history by ranges of the primary key, changes by version, earlier texts and hides."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Select, and_, delete, exists, func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from chat_service.adapters.sql.statements import insert_rows, is_one_of
+from chat_service.adapters.sql.tables import chats, discarded_bodies, hides, messages, revisions, users
+from chat_service.domain.models import MessageRow, ReplyTo, Revision
+from chat_service.services.ports.metadata import Duplicate
+
+_COLUMNS = (
+    messages.c.id,
+    messages.c.chat_id,
+    messages.c.seq,
+    messages.c.version,
+    messages.c.revision,
+    messages.c.sender_id,
+    users.c.username,
+    messages.c.message_type,
+    messages.c.dedupe_key,
+    messages.c.request_mac,
+    messages.c.body_id,
+    messages.c.body_sha256,
+    messages.c.created_at,
+    messages.c.edited_at,
+    messages.c.is_deleted,
+    messages.c.reply_to_id,
+    messages.c.reply_to_seq,
+    messages.c.reply_to_sender_id,
+)
+_FROM = messages.join(users, users.c.id == messages.c.sender_id)
+_INSERTED = (
+    "chat_id",
+    "seq",
+    "id",
+    "version",
+    "revision",
+    "sender_id",
+    "message_type",
+    "dedupe_key",
+    "request_mac",
+    "body_id",
+    "body_sha256",
+    "created_at",
+    "edited_at",
+    "is_deleted",
+)
+_CHANGEABLE = ("version", "revision", "body_id", "body_sha256", "edited_at", "is_deleted")
+
+
+def _to_message(row: Sequence[Any]) -> MessageRow:
+    reply = None if row[15] is None else ReplyTo(row[15], row[16], row[17])
+    fields: tuple[Any, ...] = (*row[:15], reply)
+    return MessageRow(*fields)
+
+
+def _select() -> Select[Any]:
+    return select(*_COLUMNS).select_from(_FROM)
+
+
+def _is_visible_to(viewer_id: int) -> ColumnElement[bool]:
+    hidden = exists().where(
+        hides.c.user_id == viewer_id, hides.c.chat_id == messages.c.chat_id, hides.c.seq == messages.c.seq
+    )
+    return ~hidden
+
+
+class SqlMessages:
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def add_messages(self, rows: Sequence[MessageRow]) -> None:
+        values = []
+        for row in rows:
+            reply = row.reply_to
+            value = {name: getattr(row, name) for name in _INSERTED}
+            value["reply_to_id"] = reply and reply.id
+            value["reply_to_seq"] = reply and reply.seq
+            value["reply_to_sender_id"] = reply and reply.sender_id
+            values.append(value)
+        await insert_rows(self._connection, insert(messages), values)
+
+    async def find_message(self, message_id: UUID) -> MessageRow | None:
+        return (await self.find_messages([message_id])).get(message_id)
+
+    async def find_messages(self, message_ids: Collection[UUID]) -> dict[UUID, MessageRow]:
+        rows = await self._list(_select().where(messages.c.id.in_(message_ids)))
+        return {row.id: row for row in rows}
+
+    async def find_replays(
+        self, keys: Collection[tuple[int, int, str]]
+    ) -> dict[tuple[int, int, str], MessageRow]:
+        columns = (messages.c.chat_id, messages.c.sender_id, messages.c.dedupe_key)
+        rows = await self._list(_select().where(is_one_of(columns, keys)))
+        return {(row.chat_id, row.sender_id, row.dedupe_key): row for row in rows}
+
+    async def update_message(self, row: MessageRow) -> None:
+        values = {name: getattr(row, name) for name in _CHANGEABLE}
+        await self._connection.execute(
+            update(messages)
+            .where(messages.c.chat_id == row.chat_id, messages.c.seq == row.seq)
+            .values(values)
+        )
+
+    async def list_history(
+        self,
+        chat_id: int,
+        viewer_id: int,
+        *,
+        limit: int,
+        before: int | None = None,
+        after: int | None = None,
+    ) -> list[MessageRow]:
+        query = _select().where(messages.c.chat_id == chat_id, _is_visible_to(viewer_id)).limit(limit)
+        if after is not None:
+            return await self._list(query.where(messages.c.seq > after).order_by(messages.c.seq))
+        if before is not None:
+            query = query.where(messages.c.seq < before)
+        return (await self._list(query.order_by(messages.c.seq.desc())))[::-1]
+
+    async def list_page(self, chat_id: int, viewer_id: int, *, limit: int, offset: int) -> list[MessageRow]:
+        query = (
+            _select()
+            .where(messages.c.chat_id == chat_id, _is_visible_to(viewer_id))
+            .order_by(messages.c.seq.desc())
+            .limit(limit)
+            .offset(offset)
+        )
+        return (await self._list(query))[::-1]
+
+    async def find_seq_at(self, chat_id: int, at: datetime) -> int | None:
+        query = (
+            select(messages.c.seq)
+            .where(messages.c.chat_id == chat_id, messages.c.created_at >= at)
+            .order_by(messages.c.created_at, messages.c.seq)
+            .limit(1)
+        )
+        return (await self._connection.execute(query)).scalar()
+
+    async def list_newest(self, viewer_id: int, chat_ids: Collection[int]) -> dict[int, MessageRow]:
+        newest = (
+            select(messages.c.seq)
+            .where(messages.c.chat_id == chats.c.id, _is_visible_to(viewer_id))
+            .order_by(messages.c.seq.desc())
+            .limit(1)
+            .correlate(chats)
+            .scalar_subquery()
+        )
+        query = select(chats.c.id, newest).where(chats.c.id.in_(chat_ids))
+        pairs = [tuple(row) for row in await self._connection.execute(query) if row[1] is not None]
+        if not pairs:
+            return {}
+        rows = await self._list(_select().where(is_one_of((messages.c.chat_id, messages.c.seq), pairs)))
+        return {row.chat_id: row for row in rows}
+
+    async def list_changed(
+        self, chat_id: int, viewer_id: int, *, since: int, bound: int, limit: int
+    ) -> list[MessageRow]:
+        query = (
+            _select()
+            .where(messages.c.chat_id == chat_id, messages.c.version > since, messages.c.version <= bound)
+            .where(_is_visible_to(viewer_id))
+            .order_by(messages.c.version)
+            .limit(limit)
+        )
+        return await self._list(query)
+
+    async def count_hides(self, user_id: int, chat_id: int) -> int:
+        query = select(func.count()).where(hides.c.user_id == user_id, hides.c.chat_id == chat_id)
+        return int((await self._connection.execute(query)).scalar_one())
+
+    async def add_hide(self, user_id: int, chat_id: int, seq: int, chat_version: int) -> bool:
+        values = {"user_id": user_id, "chat_id": chat_id, "seq": seq, "chat_version": chat_version}
+        try:
+            await insert_rows(self._connection, insert(hides), [values])
+        except Duplicate:
+            return False
+        return True
+
+    async def is_hidden(self, user_id: int, chat_id: int, seq: int) -> bool:
+        query = select(hides.c.seq).where(
+            and_(hides.c.user_id == user_id, hides.c.chat_id == chat_id, hides.c.seq == seq)
+        )
+        return (await self._connection.execute(query)).first() is not None
+
+    async def list_hides(self, user_id: int, chat_id: int, since: int) -> list[int]:
+        query = (
+            select(hides.c.seq)
+            .where(hides.c.user_id == user_id, hides.c.chat_id == chat_id, hides.c.chat_version >= since)
+            .order_by(hides.c.seq)
+        )
+        return list((await self._connection.execute(query)).scalars())
+
+    async def add_revision(self, message_id: UUID, revision: Revision) -> None:
+        await self._connection.execute(
+            insert(revisions).values(
+                message_id=message_id,
+                revision=revision.revision,
+                body_id=revision.body_id,
+                body_sha256=revision.body_sha256,
+                edited_at=revision.edited_at,
+            )
+        )
+
+    async def list_revisions(self, message_id: UUID) -> list[Revision]:
+        query = (
+            select(revisions.c.revision, revisions.c.body_id, revisions.c.body_sha256, revisions.c.edited_at)
+            .where(revisions.c.message_id == message_id)
+            .order_by(revisions.c.revision)
+        )
+        return [Revision(*row) for row in await self._connection.execute(query)]
+
+    async def discard_bodies(self, message: MessageRow, due_at: datetime) -> None:
+        earlier = await self.list_revisions(message.id)
+        body_ids = {revision.body_id for revision in earlier} | ({message.body_id} - {None})
+        rows = [{"body_id": body_id, "chat_id": message.chat_id, "due_at": due_at} for body_id in body_ids]
+        if rows:
+            await self._connection.execute(insert(discarded_bodies), rows)
+        await self._connection.execute(delete(revisions).where(revisions.c.message_id == message.id))
+
+    async def list_discarded(self, now: datetime, limit: int) -> list[tuple[int, UUID]]:
+        query = (
+            select(discarded_bodies.c.chat_id, discarded_bodies.c.body_id)
+            .where(discarded_bodies.c.due_at <= now)
+            .order_by(discarded_bodies.c.due_at)
+            .limit(limit)
+        )
+        return [(row[0], row[1]) for row in await self._connection.execute(query)]
+
+    async def forget_discarded(self, body_ids: Collection[UUID]) -> None:
+        await self._connection.execute(
+            delete(discarded_bodies).where(discarded_bodies.c.body_id.in_(body_ids))
+        )
+
+    async def _list(self, query: Select[Any]) -> list[MessageRow]:
+        return [_to_message(row) for row in await self._connection.execute(query)]

@@ -1,0 +1,238 @@
+"""Transactions on the metadata store: connections, retries, and what their errors mean.
+
+Reads go over connections in autocommit, so that every statement sees what was committed before it began
+and none pays for a BEGIN. Writes go over connections of their own: under READ COMMITTED on MySQL, and on
+SQLite over a single one with BEGIN IMMEDIATE, so that writers queue in the process and not on the file.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import structlog
+from sqlalchemy import event, select, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from chat_service.adapters.sql import tables
+from chat_service.adapters.sql.accounts import SqlAccounts
+from chat_service.adapters.sql.chats import SqlChats
+from chat_service.adapters.sql.messages import SqlMessages
+from chat_service.adapters.sql.participants import SqlParticipants
+from chat_service.adapters.sql.sessions import SqlSessions
+from chat_service.domain.errors import Unavailable
+from chat_service.migrations import HEAD
+from chat_service.services.ports.metadata import Accounts, Chats, Messages, Participants, Sessions
+
+log = structlog.get_logger()
+T = TypeVar("T")
+
+CALL_TIMEOUT_S = 5.0
+_CONTENTION = frozenset({1205, 1213, 1020})
+"""Lock wait timed out, deadlock, record changed since last read: the same work may succeed at once."""
+_ATTEMPTS = 6
+_SQLITE_PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=4000", "foreign_keys=OFF")
+
+
+class SqlUnit:
+    """The `Unit` of one connection."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self.accounts: Accounts = SqlAccounts(connection)
+        self.sessions: Sessions = SqlSessions(connection)
+        self.chats: Chats = SqlChats(connection)
+        self.participants: Participants = SqlParticipants(connection)
+        self.messages: Messages = SqlMessages(connection)
+
+
+class SqlMetadataStore:
+    """`MetadataStore` on MySQL or MariaDB (`mysql+asyncmy://…`) and SQLite (`sqlite+aiosqlite:///…`)."""
+
+    def __init__(self, url: str) -> None:
+        self._url = make_url(url)
+        if self._url.get_backend_name() == "sqlite":
+            self._writes, self._reads = _sqlite_engines(self._url)
+        else:
+            self._writes, self._reads = _mysql_engines(self._url)
+
+    async def connect(self) -> None:
+        if self._url.get_backend_name() == "sqlite" and self._url.database:
+            Path(self._url.database).parent.mkdir(parents=True, exist_ok=True)
+
+    async def close(self) -> None:
+        await self._writes.dispose()
+        await self._reads.dispose()
+
+    async def ping(self) -> None:
+        await self._guard(lambda: _run(self._reads, _select_one))
+
+    async def get_epoch(self) -> str:
+        return await self._guard(lambda: _run(self._reads, _get_epoch))
+
+    async def has_current_schema(self) -> bool:
+        return await self._guard(lambda: _run(self._reads, _has_head))
+
+    async def check_safety(self) -> list[str]:
+        """One sentence for each setting by which the server could lose an acknowledged commit."""
+        if self._url.get_backend_name() == "sqlite":
+            return []
+        return await self._guard(lambda: _run(self._reads, _find_weaknesses))
+
+    async def transact(self, work: Callable[[SqlUnit], Awaitable[T]]) -> T:
+        async def attempt() -> T:
+            async with self._writes.begin() as connection:
+                return await work(SqlUnit(connection))
+
+        return await self._guard(attempt)
+
+    async def read(self, work: Callable[[SqlUnit], Awaitable[T]]) -> T:
+        async def attempt() -> T:
+            async with self._reads.connect() as connection:
+                return await work(SqlUnit(connection))
+
+        return await self._guard(attempt)
+
+    async def _guard(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        """Repeat what contention or a lost connection undid; everything else is `Unavailable` or a bug."""
+        lost = 0
+        try:
+            async with asyncio.timeout(CALL_TIMEOUT_S):
+                for number in range(1, _ATTEMPTS + 1):
+                    try:
+                        return await attempt()
+                    except DBAPIError as error:
+                        lost += _is_lost(error)
+                        if lost > 1 or number == _ATTEMPTS or not (_is_lost(error) or _is_contention(error)):
+                            raise
+                    await asyncio.sleep(random.uniform(0.002, 0.02) * number)  # noqa: S311 - jitter
+        except (TimeoutError, PoolTimeout, OSError) as error:
+            log.warning("metadata_store_unavailable", error=type(error).__name__)
+            raise Unavailable from error
+        except IntegrityError:
+            raise
+        except DBAPIError as error:
+            if not (_is_lost(error) or _is_contention(error) or _is_overdue(error)):
+                raise
+            log.warning("metadata_store_unavailable", error=str(error.orig))
+            raise Unavailable from error
+        raise AssertionError("the loop returns or raises")
+
+
+async def _run(engine: AsyncEngine, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+    async with engine.connect() as connection:
+        return await work(connection)
+
+
+async def _select_one(connection: AsyncConnection) -> None:
+    await connection.execute(text("SELECT 1"))
+
+
+async def _get_epoch(connection: AsyncConnection) -> str:
+    query = select(tables.deployment.c.value).where(tables.deployment.c.name == "epoch")
+    return str((await connection.execute(query)).scalar_one())
+
+
+async def _has_head(connection: AsyncConnection) -> bool:
+    try:
+        rows = await connection.execute(text("SELECT version_num FROM alembic_version"))
+        return [row[0] for row in rows] == [HEAD]
+    except DBAPIError as error:
+        if "alembic_version" in str(error.orig):
+            return False
+        raise
+
+
+async def _find_weaknesses(connection: AsyncConnection) -> list[str]:
+    query = "SELECT @@innodb_flush_log_at_trx_commit, @@log_bin, @@sync_binlog, @@innodb_doublewrite"
+    row = (await connection.execute(text(query))).one()
+    found = []
+    if str(row[0]) != "1":
+        found.append("innodb_flush_log_at_trx_commit is not 1: a crash loses commits of the last second.")
+    if str(row[1]) in ("1", "ON") and str(row[2]) != "1":
+        found.append("sync_binlog is not 1: after a crash the replicas may lack acknowledged commits.")
+    if str(row[3]) in ("0", "OFF"):
+        found.append("innodb_doublewrite is off: a crash in the middle of a page write damages the store.")
+    return found
+
+
+def _code(error: DBAPIError) -> int | None:
+    args = getattr(error.orig, "args", ())
+    return args[0] if args and isinstance(args[0], int) else None
+
+
+def _is_contention(error: DBAPIError) -> bool:
+    return _code(error) in _CONTENTION or "database is locked" in str(error.orig)
+
+
+def _is_lost(error: DBAPIError) -> bool:
+    """The connection broke, could not be made, or the server is going down (1053, 1927, 2xxx)."""
+    code = _code(error)
+    return (
+        error.connection_invalidated
+        or (code is not None and (2000 <= code < 3000 or code in (1040, 1053, 1927)))
+        or "disk I/O error" in str(error.orig)
+        or "unable to open database" in str(error.orig)
+    )
+
+
+def _is_overdue(error: DBAPIError) -> bool:
+    """The server itself ended a statement that took too long (MySQL 3024, MariaDB 1969)."""
+    return _code(error) in (3024, 1969, 1317)
+
+
+def _mysql_engines(url: URL) -> tuple[AsyncEngine, AsyncEngine]:
+    url = url.update_query_dict({"charset": "utf8mb4"})
+    shared: dict[str, Any] = {
+        "connect_args": {"connect_timeout": 2},
+        "pool_timeout": 4,
+        "pool_recycle": 1800,
+        "max_overflow": 0,
+    }
+    writes = create_async_engine(url, isolation_level="READ COMMITTED", pool_size=12, **shared)
+    reads = create_async_engine(
+        url, isolation_level="AUTOCOMMIT", skip_autocommit_rollback=True, pool_size=20, **shared
+    )
+    for engine in (writes, reads):
+        event.listen(engine.sync_engine, "connect", _prepare_mysql)
+    return writes, reads
+
+
+def _prepare_mysql(connection: Any, _record: object) -> None:
+    cursor = connection.cursor()
+    cursor.execute("SELECT VERSION()")
+    version = str(cursor.fetchone()[0])
+    limit = "max_statement_time=5" if "MariaDB" in version else "max_execution_time=5000"
+    cursor.execute(
+        f"SET SESSION innodb_lock_wait_timeout=3, time_zone='+00:00', {limit}, "
+        "sql_mode='STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION,ERROR_FOR_DIVISION_BY_ZERO'"
+    )
+    cursor.close()
+
+
+def _sqlite_engines(url: URL) -> tuple[AsyncEngine, AsyncEngine]:
+    shared: dict[str, Any] = {"max_overflow": 0, "pool_timeout": 4}
+    writes = create_async_engine(url, pool_size=1, **shared)
+    reads = create_async_engine(
+        url, pool_size=4, isolation_level="AUTOCOMMIT", skip_autocommit_rollback=True, **shared
+    )
+    event.listen(writes.sync_engine, "connect", _prepare_sqlite)
+    event.listen(reads.sync_engine, "connect", _prepare_sqlite)
+    event.listen(
+        writes.sync_engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE")
+    )
+    return writes, reads
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    """The driver must not begin transactions by itself: it would begin them without IMMEDIATE."""
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in _SQLITE_PRAGMAS:
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()

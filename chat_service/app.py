@@ -1,0 +1,263 @@
+"""The composition root: the only place that builds adapters and gives them to services."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import structlog
+from fastapi import FastAPI
+from fastapi.telemetry import TelemetryConfig
+from sqlalchemy import make_url
+from starlette.middleware.cors import CORSMiddleware
+
+from chat_service import __version__
+from chat_service.adapters.bus_memory import MemoryBus
+from chat_service.adapters.content_sqlite import SqliteContentStore
+from chat_service.adapters.sockets import open_socket
+from chat_service.adapters.sql.migrate import upgrade
+from chat_service.adapters.sql.store import SqlMetadataStore
+from chat_service.adapters.sqlite_file import FileInUse, lock_for_serving
+from chat_service.domain.clock import Clock, system_clock
+from chat_service.domain.errors import Unavailable
+from chat_service.routes import api, middleware
+from chat_service.routes.problems import install_problem_handlers
+from chat_service.services.accounts import AccountService
+from chat_service.services.chats import ChatService
+from chat_service.services.connections import ConnectionManager
+from chat_service.services.container import Services
+from chat_service.services.epoch import Epoch
+from chat_service.services.fanout import Fanout
+from chat_service.services.history import HistoryService, MessageLoader
+from chat_service.services.limits import Limits
+from chat_service.services.messages import MessageService
+from chat_service.services.participants import ParticipantService
+from chat_service.services.passwords import Passwords
+from chat_service.services.ports import ContentStore, MetadataStore
+from chat_service.services.presence import PresenceService
+from chat_service.services.readiness import Readiness
+from chat_service.services.receipts import ReceiptService
+from chat_service.services.resume import ResumeService
+from chat_service.services.sending import Sender
+from chat_service.services.sessions import SessionService
+from chat_service.services.streams import Streams
+from chat_service.services.tokens import Tokens, derive_key
+from chat_service.settings import Environment, Settings
+from chat_service.supervisor import Supervisor
+
+log = structlog.get_logger()
+
+WATCH_EVERY_S = 2.0
+PURGE_BODIES_EVERY_S = 60.0
+PURGE_SESSIONS_EVERY_S = 3600.0
+
+
+class StartupError(Exception):
+    """The node cannot start; the message says what to do about it."""
+
+
+def create_app(settings: Settings, *, clock: Clock = system_clock) -> FastAPI:
+    """The ASGI application of one node. Nothing connects before its lifespan begins.
+
+    Its services are `app.state.services`. Any ASGI server may run it; `chat_service.server` runs it with
+    the fast path to the sockets and a restart that clients hear of.
+    """
+    services = build_services(settings, clock)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with run_services(services):
+            yield
+
+    app = FastAPI(
+        title="chat-service",
+        version=__version__,
+        lifespan=lifespan,
+        redirect_slashes=False,
+        docs_url=None,
+        redoc_url=None,
+        telemetry=TelemetryConfig(tracing=False, metrics=False, logs=False),
+    )
+    app.state.services = services
+    api.include_routers(app)
+    install_problem_handlers(app)
+    if settings.allowed_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(settings.allowed_origins),
+            allow_credentials="*" not in settings.allowed_origins,
+            allow_methods=["GET", "POST", "PUT", "DELETE"],
+            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "If-Match", "X-Chat-Session"],
+            expose_headers=["ETag", "Location", "Idempotent-Replay", "Retry-After", "X-Request-ID"],
+        )
+    middleware.install_middleware(app)
+    return app
+
+
+def build_services(settings: Settings, clock: Clock = system_clock) -> Services:
+    """Everything a node consists of, connected to nothing yet."""
+    key = settings.load_secret_key()
+    metadata, content = SqlMetadataStore(settings.metadata_url), open_content_store(settings)
+    bus, epoch = MemoryBus(), Epoch()
+    tokens = Tokens(
+        key,
+        access_lifetime=timedelta(minutes=settings.access_token_minutes),
+        refresh_lifetime=timedelta(days=settings.refresh_token_days),
+        clock=clock,
+    )
+    sessions = SessionService(metadata, bus, tokens, clock)
+    loader = MessageLoader(metadata, content)
+    history = HistoryService(metadata, loader, epoch)
+    sender = Sender(metadata, content, bus, clock)
+    manager = ConnectionManager()
+    streams = Streams(manager, metadata, history, epoch)
+    mac_key = derive_key(key, "request-mac")
+    return Services(
+        settings=settings,
+        clock=clock,
+        metadata=metadata,
+        content=content,
+        bus=bus,
+        epoch=epoch,
+        readiness=Readiness(),
+        accounts=AccountService(
+            metadata, sessions, Passwords(), clock, registration_open=settings.registration == "open"
+        ),
+        sessions=sessions,
+        limits=Limits(enabled=settings.rate_limits_enabled),
+        chats=ChatService(
+            metadata, bus, loader, epoch, clock, mac_key=mac_key, max_participants=settings.max_participants
+        ),
+        participants=ParticipantService(
+            metadata, bus, epoch, clock, max_participants=settings.max_participants
+        ),
+        messages=MessageService(
+            metadata,
+            content,
+            sender,
+            loader,
+            bus,
+            clock,
+            mac_key=mac_key,
+            max_chars=settings.max_message_chars,
+        ),
+        sender=sender,
+        history=history,
+        resume=ResumeService(metadata, history),
+        receipts=ReceiptService(metadata, bus),
+        presence=PresenceService(metadata, manager, bus, clock),
+        manager=manager,
+        streams=streams,
+        fanout=Fanout(manager, streams, sessions, metadata, bus, epoch, clock),
+        open_socket=open_socket,
+    )
+
+
+def open_content_store(settings: Settings) -> ContentStore:
+    if settings.body_url.startswith("sqlite"):
+        return SqliteContentStore(Path(settings.body_url.removeprefix("sqlite:///")))
+    from chat_service.adapters.content_mongo import MongoContentStore  # noqa: PLC0415 - only who needs it waits
+
+    return MongoContentStore(settings.body_url)
+
+
+@asynccontextmanager
+async def run_services(services: Services) -> AsyncIterator[None]:
+    """The life of a node: stores, schema, long tasks, readiness. Raises `StartupError`."""
+    claims = _claim_files(services.settings)
+    supervisor = Supervisor(services.readiness)
+    try:
+        await _prepare_stores(services)
+        supervisor.start("sender", services.sender.run)
+        supervisor.start("receipts", services.receipts.run)
+        supervisor.start("fanout", services.fanout.run)
+        supervisor.start("watch", lambda: services.streams.watch(WATCH_EVERY_S))
+        supervisor.start_every("discarded_bodies", PURGE_BODIES_EVERY_S, services.messages.purge_discarded)
+        supervisor.start_every("ended_sessions", PURGE_SESSIONS_EVERY_S, services.sessions.purge_expired)
+        services.readiness.has_started = True
+        yield
+    finally:
+        services.readiness.is_draining = True
+        await supervisor.stop()
+        await services.bus.close()
+        await services.metadata.close()
+        await services.content.close()
+        for descriptor in claims:
+            os.close(descriptor)
+
+
+@asynccontextmanager
+async def open_metadata_store(settings: Settings) -> AsyncIterator[SqlMetadataStore]:
+    """The metadata store alone, for commands that run beside a serving node. Raises `StartupError`."""
+    store = SqlMetadataStore(settings.metadata_url)
+    try:
+        await store.connect()
+        await _check_schema(store, settings)
+        yield store
+    finally:
+        await store.close()
+
+
+def _claim_files(settings: Settings) -> list[int]:
+    """Refuse to serve from SQLite files that another process serves from."""
+    urls = [make_url(url) for url in (settings.metadata_url, settings.body_url) if url.startswith("sqlite")]
+    claims: list[int] = []
+    for url in urls:
+        try:
+            claims.append(lock_for_serving(Path(str(url.database))))
+        except FileInUse as error:
+            for descriptor in claims:
+                os.close(descriptor)
+            raise StartupError(
+                f"Another chat-service serves from {error}. One process serves from SQLite files; "
+                "for more nodes use MySQL and MongoDB, or set CHAT_DATA_DIR to another folder."
+            ) from error
+        except OSError as error:
+            raise StartupError(f"{url.database} cannot be opened: {error.strerror}.") from error
+    return claims
+
+
+async def _prepare_stores(services: Services) -> None:
+    settings = services.settings
+    await services.metadata.connect()
+    await services.content.connect()
+    await _check_schema(services.metadata, settings)
+    services.epoch.value = await services.metadata.get_epoch()
+    if settings.redis_url.get_secret_value():
+        log.warning(
+            "redis_unused", reason="nodes are not joined yet: this build has the in-process bus alone"
+        )
+    weaknesses = await _find_weaknesses(services)
+    for sentence in weaknesses:
+        log.warning("unsafe_store", reason=sentence)
+    if weaknesses and settings.environment is Environment.PRODUCTION:
+        raise StartupError(f"A store would lose acknowledged messages: {' '.join(weaknesses)}")
+
+
+async def _find_weaknesses(services: Services) -> list[str]:
+    try:
+        return [*await services.metadata.check_safety(), *await services.content.check_safety()]
+    except Unavailable:
+        log.warning("store_unchecked", reason="a store does not answer yet")
+        return []
+
+
+async def _check_schema(store: MetadataStore, settings: Settings) -> None:
+    try:
+        if await store.has_current_schema():
+            return
+        if settings.is_embedded or settings.auto_migrate:
+            await asyncio.to_thread(upgrade, settings.metadata_url)
+            return
+    except Unavailable as error:
+        raise StartupError(
+            f"The metadata store (CHAT_DATABASE_URL) does not answer: {error.detail}"
+        ) from error
+    raise StartupError(
+        "The schema of the metadata store is not the one of this version. Run `chat-service migrate`, "
+        "or set CHAT_AUTO_MIGRATE=true."
+    )

@@ -1,0 +1,151 @@
+"""The command line: reads arguments and settings, calls one service, says in one line what happened.
+
+Exit codes: 0 done, 1 refused or failed (the reason is on stderr), 2 wrong arguments or settings.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Annotated, TypeVar
+
+import typer
+from pydantic import ValidationError
+
+from chat_service.domain.clock import system_clock
+from chat_service.domain.errors import ChatError
+from chat_service.domain.events import Event
+from chat_service.domain.models import AccountState, GlobalRole
+from chat_service.services.accounts import AccountService, NewAccount
+from chat_service.services.passwords import Passwords
+from chat_service.services.sessions import SessionService
+from chat_service.services.tokens import Tokens
+from chat_service.settings import Settings
+
+T = TypeVar("T")
+
+cli = typer.Typer(
+    name="chat-service",
+    help="A self-hosted real-time chat service.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Name = Annotated[str, typer.Argument(help="The username, or the e-mail address.", metavar="NAME")]
+PasswordStdin = Annotated[
+    bool, typer.Option("--password-stdin", help="Read the password from standard input.")
+]
+
+
+class CommandFailed(Exception):
+    """The command cannot do what was asked; its text is one sentence for the operator."""
+
+
+def main() -> None:
+    """The program `chat-service`; ends the process with an exit code."""
+    try:
+        cli()
+    except (ChatError, CommandFailed) as error:
+        print(f"chat-service: {error}", file=sys.stderr)
+        sys.exit(1)
+    except ValidationError as error:
+        for one in error.errors():
+            setting = "_".join(("chat", *(str(part) for part in one["loc"]))).upper()
+            print(f"chat-service: {setting}: {one['msg']}", file=sys.stderr)
+        sys.exit(2)
+
+
+# --- Accounts -----------------------------------------------------------------------------------------
+
+
+@cli.command()
+def create_user(
+    name: Annotated[str, typer.Argument(help="The username.", metavar="NAME")],
+    email: Annotated[str | None, typer.Option(help="The e-mail address, if there is one.")] = None,
+    role: Annotated[GlobalRole, typer.Option(help="What the account may do everywhere.")] = GlobalRole.USER,
+    *,
+    password_stdin: PasswordStdin = False,
+) -> None:
+    """Create an account, also where registration is closed."""
+    wish = NewAccount(name, _read_password(password_stdin), email, role=role)
+    user = _with_accounts(lambda accounts: accounts.create_user(wish))
+    print(f"Created {user.username} (id {user.id}, role {user.role}).")
+
+
+@cli.command()
+def set_password(name: Name, *, password_stdin: PasswordStdin = False) -> None:
+    """Set an account's password and end all of its sessions."""
+    password = _read_password(password_stdin)
+    _with_accounts(lambda accounts: accounts.set_password(name, password))
+    print(f"Set the password of {name}; all sessions have ended.")
+
+
+@cli.command()
+def set_user(
+    name: Name,
+    state: Annotated[AccountState | None, typer.Option(help="Other than active ends all sessions.")] = None,
+    role: Annotated[GlobalRole | None, typer.Option(help="What the account may do everywhere.")] = None,
+) -> None:
+    """Change an account's state or role."""
+    if state is None and role is None:
+        raise typer.BadParameter("give --state or --role")
+    user = _with_accounts(lambda accounts: accounts.set_user(name, state, role))
+    print(f"{user.username} is {user.state} with the role {user.role}.")
+
+
+class _NoBus:
+    """A `Bus` that tells nobody: every node asks the store each second which sessions have ended."""
+
+    def subscribe(self, handler: Callable[[Sequence[Event]], None]) -> None:
+        """Nothing is published."""
+
+    def publish(self, events: Sequence[Event]) -> None:
+        """Nobody subscribes."""
+
+    async def ping(self) -> None:
+        """There is nothing to reach."""
+
+    async def close(self) -> None:
+        """There is nothing to close."""
+
+
+@asynccontextmanager
+async def _open_accounts(settings: Settings) -> AsyncIterator[AccountService]:
+    from chat_service.app import StartupError, open_metadata_store  # noqa: PLC0415 - `--help` is quick
+
+    # No token is made here, so CHAT_SECRET_KEY is neither needed nor generated under the wrong user.
+    tokens = Tokens(b"", access_lifetime=timedelta(), refresh_lifetime=timedelta(), clock=system_clock)
+    passwords = Passwords()
+    try:
+        async with open_metadata_store(settings) as metadata:
+            sessions = SessionService(metadata, _NoBus(), tokens, system_clock)
+            yield AccountService(metadata, sessions, passwords, system_clock, registration_open=True)
+    except StartupError as error:
+        raise CommandFailed(str(error)) from error
+    finally:
+        passwords.close()
+
+
+def _with_accounts(work: Callable[[AccountService], Awaitable[T]]) -> T:
+    """Run one call of the account service on the configured store, beside a running server or without."""
+
+    async def run() -> T:
+        async with _open_accounts(Settings()) as accounts:
+            return await work(accounts)
+
+    return asyncio.run(run())
+
+
+def _read_password(from_stdin: bool) -> str:
+    """From standard input without its last line break, or asked for twice."""
+    if from_stdin:
+        try:
+            return sys.stdin.buffer.read().decode().removesuffix("\n").removesuffix("\r")
+        except UnicodeDecodeError as error:
+            raise CommandFailed("The password on standard input is not UTF-8.") from error
+    password: str = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
+    return password

@@ -1,0 +1,1 @@
+"""Plain rules and values. Nothing here does I/O or imports another layer."""

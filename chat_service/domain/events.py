@@ -1,0 +1,66 @@
+"""Facts that have been committed, on their way to the sockets that must hear of them.
+
+An event carries its push already encoded as JSON, so that it is encoded once for all sockets of all nodes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+
+@dataclass(frozen=True, slots=True)
+class ChatChanged:
+    """One durable change of a chat: one request, one version, one push.
+
+    `push` goes to those who were participants before and after; whoever is in `joined` gets
+    `joined_push` in its place, and whoever is in `left` gets `push` as the chat's last frame.
+    """
+
+    chat_id: int
+    version: int
+    push: bytes
+    joined: tuple[int, ...] = ()
+    left: tuple[int, ...] = ()
+    joined_push: bytes | None = None
+    ends_typing_of: int | None = None
+    """Whoever has sent a message has stopped typing it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChatSignalled:
+    """Something ephemeral in a chat: a position that has moved. No version, and lost without harm."""
+
+    chat_id: int
+    push: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class TypingChanged:
+    """A participant began or stopped typing."""
+
+    chat_id: int
+    user_id: int
+    is_typing: bool
+
+
+@dataclass(frozen=True, slots=True)
+class UserNotified:
+    """An ephemeral push for every connection of some users; a socket of one chat gets it only when that
+    chat is among `chat_ids`."""
+
+    user_ids: tuple[int, ...]
+    push: bytes
+    chat_ids: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
+class SessionsEnded:
+    """Sessions that live no more: their sockets close, their cached rows are dropped."""
+
+    session_ids: tuple[UUID, ...]
+    reason: str
+    """The error code that the close reason gives."""
+
+
+Event = ChatChanged | ChatSignalled | TypingChanged | UserNotified | SessionsEnded

@@ -1,0 +1,1 @@
+"""The edge: parse a request or a frame, call one service, shape the answer. No rules live here."""

@@ -1,0 +1,195 @@
+"""What a client says over its socket: each command is one service call, the same as its REST twin's."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import structlog
+
+from chat_service.domain import pushes
+from chat_service.domain.errors import ChatError, Internal, InvalidRequest, RateLimited
+from chat_service.domain.models import Changes, DeleteScope
+from chat_service.domain.views import iso, message_view
+from chat_service.routes import frames
+from chat_service.routes.frames import RefusedFrame, parse_command
+from chat_service.routes.limits import FrameBudget
+from chat_service.routes.problems import error_frame
+from chat_service.services.connections import Connection
+from chat_service.services.container import Services
+from chat_service.services.messages import Draft
+from chat_service.services.receipts import PositionKind
+from chat_service.services.resume import Gone, Joined, Resync, Step
+from chat_service.services.sending import Outcome
+
+log = structlog.get_logger()
+
+MAX_IN_FLIGHT = 256
+"""Sends of one socket that may wait for their ack; beyond it the next frame is not read."""
+
+
+class CommandHandler:
+    """The commands of one socket, one after the other."""
+
+    def __init__(self, connection: Connection, services: Services) -> None:
+        self._connection = connection
+        self._services = services
+        self._budget = FrameBudget(enabled=services.settings.rate_limits_enabled)
+        self._in_flight = 0
+        self._has_room = asyncio.Event()
+        self._has_room.set()
+        self._known_chats: set[int] = set()
+        """What the client has named in `resume` frames so far."""
+        self._handlers: dict[type, Callable[[Any], Awaitable[None]]] = {
+            frames.SendMessage: self._send_message,
+            frames.EditMessage: self._edit_message,
+            frames.DeleteMessage: self._delete_message,
+            frames.Typing: self._set_typing,
+            frames.MarkAsRead: self._mark_as_read,
+            frames.MarkAsDelivered: self._mark_as_delivered,
+            frames.Resume: self._resume,
+            frames.Authenticate: self._authenticate,
+            frames.Ping: self._ping,
+        }
+
+    async def handle(self, text: str) -> None:
+        """Carry out one frame. Whatever is wrong with it is answered, and never ends the process."""
+        wait_s = self._budget.take()
+        ref = None
+        try:
+            command = parse_command(text)
+            ref = command.ref
+            if wait_s:
+                raise RateLimited(retry_after_s=wait_s)
+            await self._handlers[type(command)](command)
+        except RefusedFrame as refused:
+            self._refuse(refused.error, refused.ref)
+        except ChatError as error:
+            self._refuse(error, ref)
+        except TimeoutError:
+            self._connection.close(4008, "slow_consumer")
+        except Exception:
+            log.exception("command_failed", user_id=self._connection.user_id)
+            self._refuse(Internal(), ref)
+
+    def _refuse(self, error: ChatError, ref: str | None) -> None:
+        self._connection.send(error_frame(error, ref))
+        if self._budget.strike():
+            self._connection.close(1008, "flooding")
+
+    def _ack(self, ref: str | None, **fields: object) -> None:
+        self._connection.send(pushes.encode({"type": "ack", "ref": ref, **fields}))
+
+    def _get_chat_id(self, given: int | None) -> int:
+        """The chat that a frame is about; a socket of one chat may leave it out and may not name another."""
+        only = self._connection.only_chat_id
+        if given is None and only is None:
+            raise InvalidRequest("chat_id is missing.")
+        if given is not None and only is not None and given != only:
+            raise InvalidRequest("This socket is for another chat.")
+        return given or only or 0
+
+    # --- Messages ---------------------------------------------------------------------------------
+
+    async def _send_message(self, frame: frames.SendMessage) -> None:
+        draft = Draft(
+            chat_id=self._get_chat_id(frame.chat_id),
+            content=frame.content,
+            message_type=frame.message_type,
+            client_message_id=frame.client_message_id,
+            reply_to_id=frame.reply_to_id,
+        )
+        await self._has_room.wait()
+        await self._services.messages.accept_send(
+            self._connection.caller, draft, lambda outcome: self._finish_send(frame.ref, outcome)
+        )
+        self._in_flight += 1
+        if self._in_flight >= MAX_IN_FLIGHT:
+            self._has_room.clear()
+
+    def _finish_send(self, ref: str | None, outcome: Outcome) -> None:
+        self._in_flight -= 1
+        self._has_room.set()
+        if isinstance(outcome, ChatError):
+            self._refuse(outcome, ref)
+        else:
+            self._ack(ref, message=message_view(outcome.message), duplicate=outcome.duplicate)
+
+    async def _edit_message(self, frame: frames.EditMessage) -> None:
+        caller = self._connection.caller
+        message = await self._services.messages.edit_message(caller, frame.message_id, frame.content)
+        self._ack(frame.ref, message=message_view(message))
+
+    async def _delete_message(self, frame: frames.DeleteMessage) -> None:
+        caller, messages = self._connection.caller, self._services.messages
+        if frame.scope is DeleteScope.ME:
+            message = await messages.hide_message(caller, frame.message_id)
+        else:
+            message = await messages.delete_message(caller, frame.message_id)
+        self._ack(frame.ref, message=message_view(message))
+
+    # --- Positions and typing ---------------------------------------------------------------------
+
+    async def _set_typing(self, frame: frames.Typing) -> None:
+        chat_id = self._get_chat_id(frame.chat_id)
+        self._services.fanout.set_typing(self._connection, chat_id, is_typing=frame.has_started)
+
+    async def _mark_as_read(self, frame: frames.MarkAsRead) -> None:
+        self._move_position(frame, PositionKind.READ)
+
+    async def _mark_as_delivered(self, frame: frames.MarkAsDelivered) -> None:
+        self._move_position(frame, PositionKind.DELIVERED)
+
+    def _move_position(self, frame: frames.MarkAsRead | frames.MarkAsDelivered, kind: PositionKind) -> None:
+        chat_id = self._get_chat_id(frame.chat_id)
+
+        def done(result: int | ChatError) -> None:
+            if isinstance(result, ChatError):
+                self._refuse(result, frame.ref)
+            else:
+                self._ack(frame.ref, chat_id=chat_id, seq=result)
+
+        self._services.receipts.submit(self._connection.caller, chat_id, kind, frame.seq, done)
+
+    # --- Coming back ------------------------------------------------------------------------------
+
+    async def _resume(self, frame: frames.Resume) -> None:
+        only, caller = self._connection.only_chat_id, self._connection.caller
+        for chat_id in frame.cursors:
+            self._get_chat_id(chat_id)
+        self._known_chats.update(frame.cursors)
+        async for step in self._services.resume.resume(caller.id, frame.cursors, frame.epoch):
+            self._connection.send(self._encode(step, frame.ref))
+            await self._connection.socket.drained()
+        if frame.complete and only is None:
+            for joined in await self._services.resume.list_unknown(caller.id, self._known_chats):
+                self._connection.send(self._encode(joined, frame.ref))
+                await self._connection.socket.drained()
+            self._known_chats.clear()
+        self._ack(frame.ref)
+
+    def _encode(self, step: Step, ref: str | None) -> bytes:
+        match step:
+            case Changes():
+                return pushes.changes(step, ref)
+            case Gone():
+                return pushes.encode({"type": "chat_gone", "ref": ref, "chat_id": step.chat_id})
+            case Resync():
+                return pushes.resync_required(step.chat_id, step.version, ref)
+            case Joined():
+                return pushes.chat_created(step.chat, self._services.epoch.value)
+
+    async def _authenticate(self, frame: frames.Authenticate) -> None:
+        caller = await self._services.sessions.authenticate_afresh(frame.token)
+        if caller.id != self._connection.user_id:
+            self._connection.close(4003, "forbidden")
+            return
+        self._connection.caller = caller
+        self._connection.warned_of_expiry = False
+        left_s = (caller.expires_at - self._services.clock()).total_seconds()
+        self._ack(frame.ref, expires_in=max(0, int(left_s)))
+
+    async def _ping(self, frame: frames.Ping) -> None:
+        now = iso(self._services.clock())
+        self._connection.send(pushes.encode({"type": "pong", "ref": frame.ref, "server_time": now}))

@@ -1,0 +1,37 @@
+"""`/docs`: the pages of OpenAPI, with their scripts served from here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fastapi import FastAPI
+from fastapi.openapi.docs import get_swagger_ui_html, get_swagger_ui_oauth2_redirect_html
+from starlette.responses import HTMLResponse, RedirectResponse
+from starlette.staticfiles import StaticFiles
+
+_WEB = Path(__file__).parent.parent / "web"
+_ASSETS = "/assets/swagger-ui"
+
+
+def install_documentation(app: FastAPI) -> None:
+    app.mount(_ASSETS, StaticFiles(directory=_WEB / "vendor" / "swagger-ui"), name="swagger-ui")
+
+    @app.get("/", include_in_schema=False)
+    async def get_home() -> RedirectResponse:
+        """Until there is a web client, the documentation is what a browser wants to see."""
+        return RedirectResponse("/docs", 307)
+
+    @app.get("/docs", include_in_schema=False)
+    async def get_docs() -> HTMLResponse:
+        return get_swagger_ui_html(
+            openapi_url=app.openapi_url or "/openapi.json",
+            title=f"{app.title} API",
+            swagger_js_url=f"{_ASSETS}/swagger-ui-bundle.js",
+            swagger_css_url=f"{_ASSETS}/swagger-ui.css",
+            swagger_favicon_url=f"{_ASSETS}/favicon-32x32.png",
+            oauth2_redirect_url="/docs/oauth2-redirect",
+        )
+
+    @app.get("/docs/oauth2-redirect", include_in_schema=False)
+    async def get_oauth2_redirect() -> HTMLResponse:
+        return get_swagger_ui_oauth2_redirect_html()

@@ -1,0 +1,75 @@
+"""Whether the node works, for people, balancers and supervisors; and what it offers, for clients."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+
+from fastapi import APIRouter
+
+from chat_service import __version__
+from chat_service.domain.errors import Unavailable
+from chat_service.domain.views import iso
+from chat_service.routes.dependencies import ServicesDep
+from chat_service.routes.limits import socket_limits
+from chat_service.routes.schemas import HealthOut, InfoOut
+from chat_service.routes.strict import JsonResponse
+
+router = APIRouter(tags=["health"])
+info_router = APIRouter(tags=["info"])
+
+_PING_TIMEOUT_S = 3.0
+_FEATURES = ("direct_chats", "groups", "replies", "edits", "receipts", "typing", "presence", "change_feed")
+
+
+@router.get("/health", response_model=HealthOut)
+async def get_health(services: ServicesDep) -> JsonResponse:
+    """`unavailable` (503) when a store is down, `degraded` when only the bus is."""
+    pings = {"metadata": services.metadata.ping, "content": services.content.ping, "bus": services.bus.ping}
+    results = await asyncio.gather(*(_check(ping) for ping in pings.values()))
+    checks = dict(zip(pings, results, strict=True))
+    stores_are_up = checks["metadata"] == checks["content"] == "ok"
+    status = "unavailable" if not stores_are_up else "degraded" if checks["bus"] == "down" else "ok"
+    return JsonResponse(
+        {
+            "status": status,
+            "version": __version__,
+            "environment": services.settings.environment,
+            "websocket_connections": services.manager.count(),
+            "checks": checks,
+            "timestamp": iso(datetime.now(UTC)),
+        },
+        200 if stores_are_up else 503,
+    )
+
+
+@router.get("/livez")
+async def get_liveness() -> JsonResponse:
+    """The process answers."""
+    return JsonResponse({"status": "ok"})
+
+
+@router.get("/readyz")
+async def get_readiness(services: ServicesDep) -> JsonResponse:
+    """503 while starting or draining, on an old schema, or when a core task has died."""
+    reason = services.readiness.find_reason()
+    if reason is not None:
+        return JsonResponse({"status": "unready", "reason": reason}, 503, {"Retry-After": "1"})
+    return JsonResponse({"status": "ready"})
+
+
+@info_router.get("/info", response_model=InfoOut)
+async def get_info(services: ServicesDep) -> JsonResponse:
+    """What this server is and allows; public."""
+    features = [*_FEATURES, f"registration_{services.settings.registration}"]
+    limits = socket_limits(services.settings)
+    return JsonResponse({"version": __version__, "limits": limits, "features": features})
+
+
+async def _check(ping: Callable[[], Awaitable[None]]) -> str:
+    try:
+        await asyncio.wait_for(ping(), _PING_TIMEOUT_S)
+    except (Unavailable, TimeoutError):
+        return "down"
+    return "ok"

@@ -1,0 +1,63 @@
+"""Annotated types of path and query parameters, as strict as bodies are.
+
+Unknown query parameters are ignored (proxies and trackers add them); of a repeated one the last counts.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import Annotated
+
+from fastapi import Path, Query
+from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from chat_service.domain.models import MAX_ID
+from chat_service.routes.schemas import Uuid, check_text
+
+_DIGITS = re.compile(r"0|[1-9][0-9]{0,15}")
+_TIME = re.compile(r"(\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d{1,6})?)(Z|[+ -]\d{2}:\d{2})", re.ASCII)
+
+
+def parse_digits(value: object) -> object:
+    """A number in plain ASCII digits. `int` alone takes `+5`, `5.0`, `1_0`, blanks and other scripts too."""
+    if isinstance(value, str):
+        if _DIGITS.fullmatch(value) is None:
+            raise PydanticCustomError("digits", "input should be a whole number in ASCII digits")
+        return int(value)
+    return value
+
+
+def parse_time(value: object) -> object:
+    """ISO 8601 with `Z` or an offset; a `+` that became a blank on the way counts as a `+`."""
+    if isinstance(value, str):
+        found = _TIME.fullmatch(value)
+        try:
+            if found is not None:
+                return datetime.fromisoformat(found[1] + found[2].replace(" ", "+")).astimezone(UTC)
+        except (ValueError, OverflowError):
+            pass
+        raise PydanticCustomError("time", "input should be a time such as 2026-11-20T09:30:00Z")
+    return value
+
+
+_Digits = Annotated[int, BeforeValidator(parse_digits)]
+
+ChatId = Annotated[_Digits, Path(ge=1, le=MAX_ID)]
+UserId = Annotated[_Digits, Path(ge=1, le=MAX_ID)]
+MessageId = Annotated[Uuid, Path()]
+SessionId = Annotated[Uuid, Path()]
+
+Limit = Annotated[_Digits, Query(ge=1, le=100)]
+"""Declare it as `limit: Limit = DEFAULT_LIMIT`."""
+DEFAULT_LIMIT = 50
+Page = Annotated[_Digits, Query(ge=1, le=MAX_ID)]
+SeqQuery = Annotated[_Digits, Query(ge=0, le=MAX_ID)]
+"""A seq or a version; optional ones are declared as `before: SeqQuery | None = None`."""
+TimeQuery = Annotated[
+    datetime, BeforeValidator(parse_time), WithJsonSchema({"type": "string", "format": "date-time"}), Query()
+]
+CursorQuery = Annotated[str, AfterValidator(check_text), Query(max_length=512)]
+EpochQuery = Annotated[str, AfterValidator(check_text), Query(max_length=64)]
+SearchQuery = Annotated[str, AfterValidator(check_text), Query(min_length=2, max_length=100)]

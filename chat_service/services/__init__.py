@@ -1,0 +1,1 @@
+"""What the service does: authorise, apply the rules, store, and publish once both stores have committed."""

@@ -1,0 +1,170 @@
+"""The open sockets of this node: user → chat → connections, and who is typing since when.
+
+Between reading and changing its maps nothing awaits, so they never contradict each other. What must be
+delivered in order goes through the streams of `chat_service.services.streams`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from uuid import UUID
+
+import structlog
+
+from chat_service.domain.events import ChatChanged, Event
+from chat_service.domain.models import Caller
+from chat_service.services.ports.socket import Batch, Socket
+
+log = structlog.get_logger()
+
+EPHEMERAL_UP_TO_BYTES = 256 * 1024
+"""Above this much unsent, a socket gets no typing, presence or positions."""
+OUTBOUND_BYTES = 1024 * 1024
+"""Above this much unsent, a socket is a slow consumer and closed with 4008."""
+NODE_OUTBOUND_BYTES = 512 * 1024 * 1024
+"""Above this much unsent on the whole node, the fullest sockets go first."""
+CONNECTIONS_PER_USER = 20
+TYPING_LASTS_S = 10.0
+
+
+@dataclass(eq=False, slots=True)
+class Connection:
+    """One accepted socket and what it listens to."""
+
+    id: str
+    caller: Caller
+    socket: Socket
+    only_chat_id: int | None = None
+    """Set for a socket of one chat."""
+    chats: dict[int, int] = field(default_factory=dict)
+    """The chats it listens to, each with the version above which it wants changes."""
+    missed: list[ChatChanged] = field(default_factory=list)
+    """What was published while the memberships were being read."""
+    typing_in: set[int] = field(default_factory=set)
+    warned_of_expiry: bool = False
+    is_open: bool = False
+    """Whether it is told what happens; before that, it collects what it misses."""
+    is_closed: bool = False
+
+    @property
+    def user_id(self) -> int:
+        return self.caller.id
+
+    @property
+    def session_id(self) -> UUID:
+        return self.caller.session_id
+
+    def write(self, batch: Batch, *, is_ephemeral: bool = False) -> None:
+        """Deliver, or drop what is ephemeral, or give up on a reader that is too slow."""
+        if self.is_closed:
+            return
+        unsent = self.socket.unsent_bytes
+        if unsent > OUTBOUND_BYTES:
+            self.close(4008, "slow_consumer")
+        elif not (is_ephemeral and unsent > EPHEMERAL_UP_TO_BYTES):
+            self.socket.write(batch)
+
+    def send(self, text: bytes) -> None:
+        self.write(Batch([text]))
+
+    def close(self, code: int, reason: str) -> None:
+        if not self.is_closed:
+            self.is_closed = True
+            self.socket.close(code, reason)
+
+
+class ConnectionManager:
+    """Who is connected to this node, and to what they listen."""
+
+    def __init__(self) -> None:
+        self._users: dict[int, dict[int, set[Connection]]] = {}
+        self._connections: dict[int, dict[Connection, None]] = {}
+        self._opening: set[Connection] = set()
+        self._typing: dict[tuple[int, int], float] = {}
+
+    # --- Connections ------------------------------------------------------------------------------
+
+    def add(self, connection: Connection) -> None:
+        """Register a socket: from now on it misses nothing, though nothing is delivered yet."""
+        self._connections.setdefault(connection.user_id, {})[connection] = None
+        self._opening.add(connection)
+
+    def remove(self, connection: Connection) -> None:
+        """Forget a socket. The caller has taken it out of its chats."""
+        connection.is_closed = True
+        self._opening.discard(connection)
+        own = self._connections.get(connection.user_id)
+        if own is not None:
+            own.pop(connection, None)
+            if not own:
+                del self._connections[connection.user_id]
+
+    def list_all(self) -> list[Connection]:
+        return [connection for own in self._connections.values() for connection in own]
+
+    def list_of_user(self, user_id: int) -> list[Connection]:
+        """The oldest first."""
+        return list(self._connections.get(user_id, ()))
+
+    def is_connected(self, user_id: int) -> bool:
+        return user_id in self._connections
+
+    def count(self) -> int:
+        return sum(len(own) for own in self._connections.values())
+
+    def collect_missed(self, events: Iterable[Event]) -> None:
+        """Keep changes of chats for the sockets whose memberships are being read."""
+        if self._opening:
+            changes = [event for event in events if isinstance(event, ChatChanged)]
+            for connection in self._opening:
+                connection.missed.extend(changes)
+
+    def take_missed(self, connection: Connection) -> list[ChatChanged]:
+        """End the collecting: from now on the socket hears what happens as it happens."""
+        self._opening.discard(connection)
+        connection.is_open = True
+        missed, connection.missed = connection.missed, []
+        return missed
+
+    # --- Chats ------------------------------------------------------------------------------------
+
+    def enter(self, connection: Connection, chat_id: int, version: int) -> None:
+        """Let a socket listen to a chat's changes above `version`."""
+        connection.chats[chat_id] = version
+        self._users.setdefault(connection.user_id, {}).setdefault(chat_id, set()).add(connection)
+
+    def leave(self, connection: Connection, chat_id: int) -> None:
+        connection.chats.pop(chat_id, None)
+        chats = self._users.get(connection.user_id, {})
+        listeners = chats.get(chat_id)
+        if listeners is None:
+            return
+        listeners.discard(connection)
+        if not listeners:
+            del chats[chat_id]
+        if not chats:
+            self._users.pop(connection.user_id, None)
+
+    def list_listeners(self, user_id: int, chat_id: int) -> list[Connection]:
+        """The user's sockets that listen to the chat."""
+        return list(self._users.get(user_id, {}).get(chat_id, ()))
+
+    # --- Typing -----------------------------------------------------------------------------------
+
+    def start_typing(self, chat_id: int, user_id: int) -> bool:
+        """Note the time; True when the user was not typing there yet."""
+        key = (chat_id, user_id)
+        is_new = key not in self._typing
+        self._typing[key] = asyncio.get_running_loop().time()
+        return is_new
+
+    def stop_typing(self, chat_id: int, user_id: int) -> bool:
+        """True when the user was typing there."""
+        return self._typing.pop((chat_id, user_id), None) is not None
+
+    def list_stale_typing(self) -> list[tuple[int, int]]:
+        """The (chat_id, user_id) pairs that have not been renewed for ten seconds."""
+        oldest_s = asyncio.get_running_loop().time() - TYPING_LASTS_S
+        return [key for key, since_s in self._typing.items() if since_s <= oldest_s]

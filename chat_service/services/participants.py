@@ -1,0 +1,126 @@
+"""Participants: adding, removing, roles, and who is there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from chat_service.domain import pushes, rules
+from chat_service.domain.clock import Clock
+from chat_service.domain.errors import Conflict, NotFound
+from chat_service.domain.events import ChatChanged
+from chat_service.domain.models import Caller, Chat, Participant, Role
+from chat_service.services.access import access_chat, access_locked_chat
+from chat_service.services.chats import end_membership, get_active_users, make_participant
+from chat_service.services.epoch import Epoch
+from chat_service.services.ports.bus import Bus
+from chat_service.services.ports.metadata import MetadataStore, Unit
+
+
+class ParticipantService:
+    def __init__(
+        self, metadata: MetadataStore, bus: Bus, epoch: Epoch, clock: Clock, *, max_participants: int
+    ) -> None:
+        self._metadata = metadata
+        self._bus = bus
+        self._epoch = epoch
+        self._clock = clock
+        self._max_participants = max_participants
+
+    async def list_participants(self, caller: Caller, chat_id: int) -> list[Participant]:
+        async def read(unit: Unit) -> list[Participant]:
+            await access_chat(unit, chat_id, caller.id)
+            return await unit.participants.list_participants(chat_id)
+
+        return await self._metadata.read(read)
+
+    async def add_participants(
+        self, caller: Caller, chat_id: int, user_ids: Sequence[int]
+    ) -> list[Participant]:
+        """Add people to a group and return everybody in it; who is in already stays as they are.
+
+        Publishes one `user_joined` for all of them; with nobody new nothing changes.
+        """
+        wanted = list(dict.fromkeys(user_ids))
+
+        async def add(unit: Unit) -> tuple[Chat, list[Participant], list[Participant]]:
+            chat, me = await access_locked_chat(unit, chat_id, caller.id)
+            rules.check_group(chat)
+            rules.check_manager(me)
+            present = {one.user_id for one in await unit.participants.list_participants(chat_id)}
+            new = await get_active_users(unit, [user_id for user_id in wanted if user_id not in present])
+            if len(present) + len(new) > self._max_participants:
+                raise Conflict(f"A group has at most {self._max_participants} participants.")
+            joined: list[Participant] = []
+            if new:
+                count = chat.participant_count + len(new)
+                chat = replace(chat, version=chat.version + 1, participant_count=count)
+                now = self._clock()
+                joined = [make_participant(chat, user, now, role=Role.MEMBER) for user in new]
+                await unit.participants.put_participants(joined)
+                await unit.chats.update_chat(chat)
+            return chat, joined, await unit.participants.list_participants(chat_id)
+
+        chat, joined, everybody = await self._metadata.transact(add)
+        if joined:
+            ids = tuple(one.user_id for one in joined)
+            created = pushes.chat_created(chat, self._epoch.value)
+            push = pushes.user_joined(chat, joined)
+            self._bus.publish([ChatChanged(chat.id, chat.version, push, ids, (), created)])
+        return everybody
+
+    async def remove_participant(self, caller: Caller, chat_id: int, user_id: int) -> None:
+        """End somebody's membership (one's own: leave). Who has left already is no error.
+
+        Publishes `user_left`, which is the last that the removed one hears of the chat.
+        """
+
+        async def remove(unit: Unit) -> Chat | None:
+            chat, me = await access_locked_chat(unit, chat_id, caller.id)
+            rules.check_group(chat)
+            target = await unit.participants.find_participant(chat_id, user_id)
+            if target is None:
+                raise NotFound
+            if user_id == caller.id:
+                rules.check_may_leave(me, chat)
+            elif target.is_present:
+                rules.check_may_remove(me, target)
+            else:
+                rules.check_manager(me)
+                return None
+            return await end_membership(unit, chat, target, self._clock())
+
+        chat = await self._metadata.transact(remove)
+        if chat is not None:
+            push = pushes.user_left(chat.id, chat.version, user_id)
+            self._bus.publish([ChatChanged(chat.id, chat.version, push, left=(user_id,))])
+
+    async def set_role(self, caller: Caller, chat_id: int, user_id: int, role: Role) -> Participant:
+        """Set a role; making somebody the owner makes the present owner an admin, as one change.
+
+        Publishes `participant_updated`; the role that somebody has already changes nothing.
+        """
+
+        async def change(unit: Unit) -> tuple[Chat, list[Participant], Participant]:
+            chat, me = await access_locked_chat(unit, chat_id, caller.id)
+            rules.check_group(chat)
+            target = await unit.participants.find_participant(chat_id, user_id)
+            if target is None or not target.is_present:
+                raise NotFound
+            rules.check_may_set_role(me, target, role)
+            if target.role is role:
+                return chat, [], target
+            chat = replace(chat, version=chat.version + 1)
+            target = replace(target, role=role, version=chat.version)
+            changed = [target]
+            if role is Role.OWNER:
+                changed.append(replace(me, role=Role.ADMIN, version=chat.version))
+            await unit.participants.put_participants(changed)
+            await unit.chats.update_chat(chat)
+            return chat, changed, target
+
+        chat, changed, target = await self._metadata.transact(change)
+        if changed:
+            push = pushes.participant_updated(chat, changed)
+            self._bus.publish([ChatChanged(chat.id, chat.version, push)])
+        return target

@@ -1,0 +1,87 @@
+"""What a client that comes back has missed, chat by chat (docs/protocol.md, section 5)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection, Mapping
+from dataclasses import dataclass
+
+from chat_service.domain.errors import NotFound, ResyncRequired
+from chat_service.domain.models import Changes, Chat
+from chat_service.services.access import access_chat
+from chat_service.services.history import HistoryService
+from chat_service.services.ports.metadata import MetadataStore, Unit
+
+PAGE_LIMIT = 100
+BUDGET = 1_000
+"""A chat that has moved on by more versions than this is read afresh instead of resumed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """The caller is not in this chat any more."""
+
+    chat_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Resync:
+    """The chat must be read afresh; it stands at `version`."""
+
+    chat_id: int
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """A chat that the client did not know of."""
+
+    chat: Chat
+
+
+Step = Changes | Gone | Resync | Joined
+
+
+class ResumeService:
+    def __init__(self, metadata: MetadataStore, history: HistoryService) -> None:
+        self._metadata = metadata
+        self._history = history
+
+    async def resume(
+        self, user_id: int, cursors: Mapping[int, int], epoch: str | None
+    ) -> AsyncIterator[Step]:
+        """For every chat at least one page of `Changes` (all of them, ascending), or `Resync`, or `Gone`."""
+        for chat_id, since in cursors.items():
+            async for step in self._resume_chat(user_id, chat_id, since, epoch):
+                yield step
+
+    async def list_unknown(self, user_id: int, known: Collection[int]) -> list[Joined]:
+        """The chats of the user that are not among those `known`."""
+
+        async def read(unit: Unit) -> list[Chat]:
+            memberships = await unit.participants.list_memberships(user_id)
+            unknown = memberships.keys() - set(known)
+            return await unit.chats.get_chats(sorted(unknown)) if unknown else []
+
+        return [Joined(chat) for chat in await self._metadata.read(read)]
+
+    async def _resume_chat(
+        self, user_id: int, chat_id: int, since: int, epoch: str | None
+    ) -> AsyncIterator[Step]:
+        try:
+            chat, _ = await self._metadata.read(lambda unit: access_chat(unit, chat_id, user_id))
+            if chat.version - since > BUDGET:
+                yield Resync(chat_id, chat.version)
+                return
+            has_more = True
+            while has_more:
+                try:
+                    page = await self._history.list_changes(
+                        user_id, chat_id, since=since, limit=PAGE_LIMIT, epoch=epoch
+                    )
+                except ResyncRequired:
+                    yield Resync(chat_id, chat.version)
+                    return
+                yield page
+                since, has_more = page.to, page.has_more
+        except NotFound:
+            yield Gone(chat_id)

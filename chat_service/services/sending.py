@@ -1,0 +1,408 @@
+"""Group commit: sends that wait while a transaction is in flight go together in the next one.
+
+There is no timer, so an idle server adds no delay, and a busy one shares its round trips and its journal
+writes. Every send ends exactly once, with its stored message or with a refusal of its own: what is wrong
+with one never fails another. The push is published only after both stores have committed.
+See docs/adr/0003 and docs/architecture.md, "The path of one message".
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import partial
+from uuid import UUID
+
+import structlog
+
+from chat_service.domain import pushes
+from chat_service.domain.clock import Clock
+from chat_service.domain.errors import (
+    ChatError,
+    ClientMessageIdConflict,
+    Internal,
+    NotFound,
+    Unavailable,
+)
+from chat_service.domain.events import ChatChanged
+from chat_service.domain.models import Body, Chat, Message, MessageRow, ReplyTo
+from chat_service.services.ports.bus import Bus
+from chat_service.services.ports.content import ContentStore
+from chat_service.services.ports.metadata import Duplicate, MetadataStore, Unit
+
+log = structlog.get_logger()
+
+MAX_BATCH_MESSAGES = 256
+MAX_BATCH_BYTES = 4 * 1024 * 1024
+MAX_WAITING = 10_000
+MAX_AGE_S = 60.0
+LOCKS_WAIT_S = 0.25
+"""How long locked chats wait for the bodies' journal before they are let go and tried again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A message that both stores hold; `duplicate` when an earlier request had stored it."""
+
+    message: Message
+    duplicate: bool
+
+
+Outcome = Sent | ChatError
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """One accepted request to send. `done` is called exactly once, on the event loop, before the push of
+    the message is published; it must not block or raise."""
+
+    id: UUID
+    chat_id: int
+    sender_id: int
+    sender_username: str
+    message_type: str
+    content: str
+    dedupe_key: str
+    request_mac: bytes
+    reply_to: ReplyTo | None
+    done: Callable[[Outcome], None]
+    accepted_at_s: float
+
+    @property
+    def key(self) -> tuple[int, int, str]:
+        return (self.chat_id, self.sender_id, self.dedupe_key)
+
+
+@dataclass(slots=True)
+class _Result:
+    """What one transaction did with a batch."""
+
+    stored: list[tuple[Send, MessageRow]] = field(default_factory=list)
+    """New messages, in the order of their versions within each chat."""
+    replayed: list[tuple[Send, MessageRow]] = field(default_factory=list)
+    refused: list[tuple[Send, ChatError]] = field(default_factory=list)
+    skipped: list[Send] = field(default_factory=list)
+    """Sends into chats that somebody else holds locked."""
+
+
+class _BodiesLate(Exception):
+    """The bodies are not yet durable; wait for them without holding locks."""
+
+
+class _BodiesFailed(Exception):
+    def __init__(self, body_ids: Iterable[UUID]) -> None:
+        self.body_ids = frozenset(body_ids)
+        super().__init__()
+
+
+class Sender:
+    """The committer of one node; `run` is one long task, and `submit` the only way in."""
+
+    def __init__(self, metadata: MetadataStore, content: ContentStore, bus: Bus, clock: Clock) -> None:
+        self._metadata = metadata
+        self._content = content
+        self._bus = bus
+        self._clock = clock
+        self._waiting: deque[Send] = deque()
+        self._blocked: dict[int, list[Send]] = {}
+        self._blocked_tasks: set[asyncio.Task[None]] = set()
+        self._wakeup = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def submit(self, send: Send) -> None:
+        """Queue a send; the order of calls is the order of seqs within a chat.
+
+        Raises `Unavailable` when 10,000 are waiting.
+        """
+        if len(self._waiting) >= MAX_WAITING:
+            raise Unavailable("Too many messages are waiting to be stored; try again with the same key.")
+        self._waiting.append(send)
+        self._idle.clear()
+        self._wakeup.set()
+
+    async def run(self) -> None:
+        while True:
+            await self._wakeup.wait()
+            batch = self._take()
+            if batch:
+                await self._commit(batch, skip_locked=True)
+            elif not self._waiting:
+                self._wakeup.clear()
+                if not self._blocked:
+                    self._idle.set()
+
+    async def drain(self) -> None:
+        """Return once nothing is waiting and nothing is in flight."""
+        await self._idle.wait()
+
+    def _take(self) -> list[Send]:
+        batch: list[Send] = []
+        size = 0
+        oldest_s = asyncio.get_running_loop().time() - MAX_AGE_S
+        while self._waiting and len(batch) < MAX_BATCH_MESSAGES and size < MAX_BATCH_BYTES:
+            send = self._waiting.popleft()
+            if send.accepted_at_s < oldest_s:
+                send.done(Unavailable())
+            elif send.chat_id in self._blocked:
+                self._blocked[send.chat_id].append(send)
+            else:
+                batch.append(send)
+                size += 4 * len(send.content)
+        return batch
+
+    async def _commit(self, batch: list[Send], *, skip_locked: bool) -> None:
+        try:
+            await self._commit_together(batch, skip_locked=skip_locked)
+        except Unavailable as error:
+            _settle(batch, error)
+            if skip_locked:  # whoever waited meanwhile would meet the same store; do not make them wait twice
+                _settle(self._waiting, error)
+                self._waiting.clear()
+        except Exception:  # a statement refused the batch: find out whose fault it is
+            if len(batch) == 1:
+                log.exception("send_failed", chat_id=batch[0].chat_id, message_id=str(batch[0].id))
+                _settle(batch, Internal())
+                return
+            log.warning("batch_failed", messages=len(batch), exc_info=True)
+            for send in batch:
+                await self._commit([send], skip_locked=skip_locked)
+
+    async def _commit_together(self, batch: list[Send], *, skip_locked: bool) -> None:
+        first, followers = _split_repeats(batch)
+        writing = asyncio.create_task(
+            self._content.insert_bodies([Body(send.id, send.chat_id, send.content) for send in first])
+        )
+        try:
+            result = await self._store(first, writing, skip_locked=skip_locked)
+        finally:
+            if not writing.done():
+                writing.cancel()
+            await asyncio.gather(writing, return_exceptions=True)
+        await self._finish(result, followers)
+        self._set_aside(result.skipped + [send for send in followers if send.key in _keys(result.skipped)])
+
+    async def _store(
+        self, sends: list[Send], writing: asyncio.Task[dict[UUID, Exception]], *, skip_locked: bool
+    ) -> _Result:
+        failed: list[tuple[Send, ChatError]] = []
+        while True:
+            try:
+                result = await self._metadata.transact(
+                    partial(self._store_locked, sends, writing, skip_locked=skip_locked)
+                )
+            except _BodiesLate:
+                await asyncio.shield(writing)
+            except _BodiesFailed as error:
+                failed += [(send, Unavailable()) for send in sends if send.id in error.body_ids]
+                sends = [send for send in sends if send.id not in error.body_ids]
+            else:
+                result.refused += failed
+                return result
+
+    async def _store_locked(
+        self,
+        sends: list[Send],
+        writing: asyncio.Task[dict[UUID, Exception]],
+        unit: Unit,
+        *,
+        skip_locked: bool,
+    ) -> _Result:
+        """The transaction: lock, authorise, number, insert, count, and wait for the bodies before COMMIT."""
+        result = _Result()
+        if not sends:
+            return result
+        chats = await unit.chats.lock_chats({send.chat_id for send in sends}, skip_locked=skip_locked)
+        present = await unit.participants.list_present({(send.chat_id, send.sender_id) for send in sends})
+        new: list[Send] = []
+        for send in sends:
+            if skip_locked and send.chat_id not in chats:
+                result.skipped.append(send)
+            elif (send.chat_id, send.sender_id) not in present:
+                result.refused.append((send, NotFound()))
+            else:
+                new.append(send)
+        await self._insert(unit, new, chats, result)
+        await _await_bodies(writing, new)
+        return result
+
+    async def _insert(self, unit: Unit, new: list[Send], chats: dict[int, Chat], result: _Result) -> None:
+        if not new:
+            return
+        result.stored, advanced = _number(new, chats, self._clock())
+        try:
+            await unit.messages.add_messages([row for _, row in result.stored])
+        except Duplicate:
+            await self._insert_unknown(unit, new, chats, result)
+        else:
+            await unit.chats.advance_chats(advanced)
+
+    async def _insert_unknown(
+        self, unit: Unit, new: list[Send], chats: dict[int, Chat], result: _Result
+    ) -> None:
+        """Some keys are taken: by earlier requests, or by this batch before its COMMIT answer was lost."""
+        found = await unit.messages.find_replays({send.key for send in new})
+        ours = [
+            (send, found[send.key]) for send in new if send.key in found and found[send.key].id == send.id
+        ]
+        theirs = [
+            (send, found[send.key]) for send in new if send.key in found and found[send.key].id != send.id
+        ]
+        unknown = [send for send in new if send.key not in found]
+        result.stored, advanced = _number(unknown, chats, self._clock())
+        if unknown:
+            await unit.messages.add_messages([row for _, row in result.stored])
+            await unit.chats.advance_chats(advanced)
+        result.stored = sorted(ours + result.stored, key=lambda pair: pair[1].version)
+        for send, row in theirs:
+            if row.request_mac == send.request_mac:
+                result.replayed.append((send, row))
+            else:
+                result.refused.append((send, ClientMessageIdConflict()))
+
+    async def _finish(self, result: _Result, followers: list[Send]) -> None:
+        """Answer every send, then publish: an ack comes before the push of the same message."""
+        messages = {send.key: Message(row, send.content) for send, row in result.stored}
+        outcomes: dict[UUID, Outcome] = dict(_by_id(result.refused))
+        outcomes |= {send.id: Sent(messages[send.key], duplicate=False) for send, _ in result.stored}
+        outcomes |= await self._load_replays(result.replayed)
+        first = {send.key: send for send, _ in result.stored + result.replayed}
+        first |= {send.key: send for send, _ in result.refused}
+        for send in followers:
+            if send.key in first:
+                outcomes[send.id] = _follow(send, first[send.key], outcomes[first[send.key].id])
+        settled = [send for send, _ in result.stored + result.replayed] + [send for send, _ in result.refused]
+        for send in sorted(settled + followers, key=lambda one: one.accepted_at_s):
+            if send.id in outcomes:
+                send.done(outcomes[send.id])
+        self._bus.publish(
+            [
+                ChatChanged(
+                    row.chat_id,
+                    row.version,
+                    pushes.new_message(messages[send.key]),
+                    ends_typing_of=row.sender_id,
+                )
+                for send, row in result.stored
+            ]
+        )
+
+    async def _load_replays(self, replayed: Sequence[tuple[Send, MessageRow]]) -> dict[UUID, Outcome]:
+        if not replayed:
+            return {}
+        keys = [(row.chat_id, row.body_id) for _, row in replayed if row.body_id]
+        try:
+            texts = await self._content.get_bodies(keys)
+        except Unavailable as error:
+            return {send.id: error for send, _ in replayed}
+        return {
+            send.id: Sent(Message(row, texts.get(row.body_id, "") if row.body_id else ""), duplicate=True)
+            for send, row in replayed
+        }
+
+    def _set_aside(self, sends: list[Send]) -> None:
+        """Commit a chat that is locked by somebody else on its own, so that it stalls no other chat."""
+        for send in sends:
+            if send.chat_id in self._blocked:
+                self._blocked[send.chat_id].append(send)
+                continue
+            self._blocked[send.chat_id] = [send]
+            task = asyncio.create_task(self._commit_blocked(send.chat_id))
+            self._blocked_tasks.add(task)
+            task.add_done_callback(self._blocked_tasks.discard)
+
+    async def _commit_blocked(self, chat_id: int) -> None:
+        await asyncio.sleep(0)  # let the caller put the whole batch of the chat aside first
+        try:
+            while sends := self._blocked[chat_id][:MAX_BATCH_MESSAGES]:
+                del self._blocked[chat_id][: len(sends)]
+                await self._commit(sends, skip_locked=False)
+        finally:
+            _settle(self._blocked.pop(chat_id), Unavailable())
+            self._wakeup.set()
+
+
+async def _await_bodies(writing: asyncio.Task[dict[UUID, Exception]], sends: Sequence[Send]) -> None:
+    done, _ = await asyncio.wait([writing], timeout=LOCKS_WAIT_S)
+    if not done:
+        raise _BodiesLate
+    failed = writing.result()
+    if any(send.id in failed for send in sends):
+        log.warning("bodies_failed", reasons=[repr(reason) for reason in failed.values()][:3])
+        raise _BodiesFailed(failed)
+
+
+def _number(
+    sends: Sequence[Send], chats: dict[int, Chat], now: datetime
+) -> tuple[list[tuple[Send, MessageRow]], list[Chat]]:
+    """Give every send the next seq and version of its chat; returns the rows and the advanced chats.
+
+    The times of one chat never run backwards, whatever the clocks of the nodes do.
+    """
+    advanced: dict[int, Chat] = {}
+    numbered = []
+    for send in sends:
+        chat = advanced.get(send.chat_id) or chats[send.chat_id]
+        chat = replace(
+            chat,
+            version=chat.version + 1,
+            last_seq=chat.last_seq + 1,
+            last_activity_at=max(chat.last_activity_at, now),
+        )
+        advanced[send.chat_id] = chat
+        numbered.append((send, _make_row(send, chat)))
+    return numbered, list(advanced.values())
+
+
+def _make_row(send: Send, chat: Chat) -> MessageRow:
+    return MessageRow(
+        id=send.id,
+        chat_id=send.chat_id,
+        seq=chat.last_seq,
+        version=chat.version,
+        revision=1,
+        sender_id=send.sender_id,
+        sender_username=send.sender_username,
+        message_type=send.message_type,
+        dedupe_key=send.dedupe_key,
+        request_mac=send.request_mac,
+        body_id=send.id,
+        body_sha256=hashlib.sha256(send.content.encode()).digest(),
+        created_at=chat.last_activity_at,
+        edited_at=None,
+        is_deleted=False,
+        reply_to=send.reply_to,
+    )
+
+
+def _split_repeats(batch: list[Send]) -> tuple[list[Send], list[Send]]:
+    """The first send of every key, and those that repeat a key within the batch."""
+    first: dict[tuple[int, int, str], Send] = {}
+    followers = [send for send in batch if first.setdefault(send.key, send) is not send]
+    return list(first.values()), followers
+
+
+def _follow(send: Send, first: Send, outcome: Outcome) -> Outcome:
+    """What a repeat within the batch gets: what a later retry would get."""
+    if isinstance(outcome, ChatError):
+        return outcome
+    if send.request_mac != first.request_mac:
+        return ClientMessageIdConflict()
+    return Sent(outcome.message, duplicate=True)
+
+
+def _by_id(refused: Sequence[tuple[Send, ChatError]]) -> Iterable[tuple[UUID, Outcome]]:
+    return ((send.id, error) for send, error in refused)
+
+
+def _keys(sends: Iterable[Send]) -> set[tuple[int, int, str]]:
+    return {send.key for send in sends}
+
+
+def _settle(sends: Iterable[Send], error: ChatError) -> None:
+    for send in sends:
+        send.done(error)

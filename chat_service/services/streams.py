@@ -1,0 +1,270 @@
+"""One sequencer a chat: changes reach the sockets of this node strictly by version, each once.
+
+Commits of different tasks are published out of order, and a bus may lose or double what it carries. A
+change that comes early waits a moment for those before it; a hole that stays is filled from the store with
+`changes`. Who hears a change follows from the changes before it, so nobody hears a chat that they had left
+at that version or had not yet joined. See docs/adr/0004.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import structlog
+
+from chat_service.domain import pushes
+from chat_service.domain.errors import Unavailable
+from chat_service.domain.events import ChatChanged
+from chat_service.domain.models import Changes, Chat
+from chat_service.services.connections import Connection, ConnectionManager
+from chat_service.services.epoch import Epoch
+from chat_service.services.history import HistoryService
+from chat_service.services.ports.metadata import MetadataStore
+from chat_service.services.ports.socket import Batch
+
+log = structlog.get_logger()
+
+HOLE_WAIT_S = 0.2
+FILL_RETRY_S = 1.0
+FILL_PAGE = 100
+_WATCH_CHUNK = 1_000
+
+
+@dataclass(eq=False, slots=True)
+class Stream:
+    """What this node has delivered of one chat, and to whom it goes on delivering."""
+
+    chat_id: int
+    delivered: int
+    """The version up to which every listener has heard everything."""
+    listeners: dict[Connection, None] = field(default_factory=dict)
+    late: dict[Connection, int] = field(default_factory=dict)
+    """Sockets that read the chat at a version not delivered yet: they want only what is above it."""
+    early: dict[int, ChatChanged] = field(default_factory=dict)
+    known: int = 0
+    """The highest version that is known to exist."""
+    filling: asyncio.Task[None] | None = None
+
+
+class Streams:
+    def __init__(
+        self, manager: ConnectionManager, metadata: MetadataStore, history: HistoryService, epoch: Epoch
+    ) -> None:
+        self._manager = manager
+        self._metadata = metadata
+        self._history = history
+        self._epoch = epoch
+        self._streams: dict[int, Stream] = {}
+
+    # --- Listening --------------------------------------------------------------------------------
+
+    def open(self, connection: Connection, memberships: dict[int, int]) -> None:
+        """Let a socket listen to its chats, each read at the version given, and hand it what was
+        published since it was registered. Nothing here awaits."""
+        for chat_id, version in memberships.items():
+            self._enter(connection, chat_id, version)
+        for event in self._manager.take_missed(connection):
+            self._catch_up(connection, event)
+            self.offer([event])
+
+    def close(self, connection: Connection) -> None:
+        for chat_id in list(connection.chats):
+            self._leave(connection, chat_id)
+
+    def signal(self, chat_id: int, text: bytes, *, but_user: int | None = None) -> None:
+        """Deliver something ephemeral to the chat's listeners."""
+        stream = self._streams.get(chat_id)
+        if stream is None:
+            return
+        batch = Batch([text])
+        for connection in stream.listeners:
+            if connection.user_id != but_user:
+                connection.write(batch, is_ephemeral=True)
+
+    def _enter(self, connection: Connection, chat_id: int, version: int) -> None:
+        stream = self._streams.get(chat_id)
+        if stream is None:
+            stream = self._streams[chat_id] = Stream(chat_id, version)
+        stream.listeners[connection] = None
+        if version > stream.delivered:
+            stream.late[connection] = version
+        self._manager.enter(connection, chat_id, version)
+
+    def _leave(self, connection: Connection, chat_id: int) -> None:
+        self._manager.leave(connection, chat_id)
+        stream = self._streams.get(chat_id)
+        if stream is None:
+            return
+        stream.listeners.pop(connection, None)
+        stream.late.pop(connection, None)
+        if not stream.listeners:
+            if stream.filling is not None:
+                stream.filling.cancel()
+            del self._streams[chat_id]
+
+    def _catch_up(self, connection: Connection, event: ChatChanged) -> None:
+        """Apply a membership change that was delivered to others before this socket listened."""
+        floor = connection.chats.get(event.chat_id)
+        if floor is None and connection.user_id in event.joined and event.joined_push is not None:
+            if connection.only_chat_id in (None, event.chat_id):
+                self._enter(connection, event.chat_id, event.version)
+                connection.send(event.joined_push)
+        elif floor is not None and event.version > floor and connection.user_id in event.left:
+            connection.send(event.push)
+            self._end(connection, event.chat_id)
+
+    # --- Delivering -------------------------------------------------------------------------------
+
+    def offer(self, events: Sequence[ChatChanged]) -> None:
+        """Take changes in any order, any number of times; deliver what is next, all of a chat together."""
+        touched: dict[int, Stream] = {}
+        for event in events:
+            stream = self._streams.get(event.chat_id) or self._begin(event)
+            if stream is not None and event.version > stream.delivered:
+                stream.early[event.version] = event
+                touched[event.chat_id] = stream
+        for stream in touched.values():
+            self._advance(stream)
+
+    def _begin(self, event: ChatChanged) -> Stream | None:
+        """A chat that nobody here listened to concerns this node when somebody here joins it."""
+        if not any(self._manager.is_connected(user_id) for user_id in event.joined):
+            return None
+        stream = self._streams[event.chat_id] = Stream(event.chat_id, event.version - 1)
+        return stream
+
+    def _advance(self, stream: Stream) -> None:
+        plain: list[ChatChanged] = []
+        while (event := stream.early.pop(stream.delivered + 1, None)) is not None:
+            if event.joined or event.left or stream.late:
+                self._deliver_plain(stream, plain)
+                plain = []
+                self._deliver(stream, event)
+            else:
+                plain.append(event)
+            stream.delivered = event.version
+        self._deliver_plain(stream, plain)
+        if not stream.listeners and stream.filling is None:
+            self._streams.pop(stream.chat_id, None)
+        elif stream.early:
+            self._fill_later(stream, max(stream.early))
+
+    def _deliver_plain(self, stream: Stream, events: Sequence[ChatChanged]) -> None:
+        """Changes that go to every listener alike: one write a socket for all of them."""
+        if not events:
+            return
+        batch = Batch([text for event in events for text in self._texts(event)])
+        for connection in stream.listeners:
+            connection.write(batch)
+
+    def _deliver(self, stream: Stream, event: ChatChanged) -> None:
+        batch = Batch(self._texts(event))
+        for connection in list(stream.listeners):
+            if stream.late.get(connection, 0) < event.version and connection.user_id not in event.joined:
+                stream.late.pop(connection, None)
+                connection.write(batch)
+        for user_id in event.joined:
+            self._join(stream, user_id, event.version, event.joined_push or event.push)
+        for user_id in event.left:
+            for connection in self._manager.list_listeners(user_id, stream.chat_id):
+                self._end(connection, stream.chat_id)
+
+    def _texts(self, event: ChatChanged) -> list[bytes]:
+        user_id = event.ends_typing_of
+        if user_id is not None and self._manager.stop_typing(event.chat_id, user_id):
+            return [pushes.typing(event.chat_id, user_id, is_typing=False), event.push]
+        return [event.push]
+
+    def _join(self, stream: Stream, user_id: int, version: int, text: bytes) -> None:
+        batch = Batch([text])
+        for connection in self._manager.list_of_user(user_id):
+            if connection.only_chat_id not in (None, stream.chat_id) or not connection.is_open:
+                continue
+            stream.listeners[connection] = None
+            self._manager.enter(connection, stream.chat_id, version)
+            connection.write(batch)
+
+    def _end(self, connection: Connection, chat_id: int) -> None:
+        """The user's membership is over: this socket hears the chat no more."""
+        if self._manager.stop_typing(chat_id, connection.user_id):
+            self.signal(
+                chat_id,
+                pushes.typing(chat_id, connection.user_id, is_typing=False),
+                but_user=connection.user_id,
+            )
+        self._leave(connection, chat_id)
+        if connection.only_chat_id == chat_id:
+            connection.close(4003, "not_found")
+
+    # --- Holes ------------------------------------------------------------------------------------
+
+    async def watch(self, every_s: float) -> None:
+        """Ask the store again and again which chats moved on unseen, and fill what is missing."""
+        while True:
+            await asyncio.sleep(every_s)
+            await self.check_versions(list(self._streams))
+
+    async def check_versions(self, chat_ids: Sequence[int]) -> None:
+        for start in range(0, len(chat_ids), _WATCH_CHUNK):
+            part = chat_ids[start : start + _WATCH_CHUNK]
+            try:
+                versions = await self._get_versions(part)
+            except Unavailable:
+                return  # the next round asks again
+            for chat_id, version in versions.items():
+                stream = self._streams.get(chat_id)
+                if stream is not None and version > stream.delivered:
+                    self._fill_later(stream, version)
+
+    async def _get_versions(self, chat_ids: Sequence[int]) -> dict[int, int]:
+        return await self._metadata.read(lambda unit: unit.chats.get_versions(chat_ids))
+
+    def _fill_later(self, stream: Stream, version: int) -> None:
+        stream.known = max(stream.known, version)
+        if stream.filling is None:
+            stream.filling = asyncio.create_task(self._fill(stream))
+
+    async def _fill(self, stream: Stream) -> None:
+        """Wait a moment for what is missing; deliver it from the store if it does not come."""
+        try:
+            await asyncio.sleep(HOLE_WAIT_S)
+            while stream.delivered < stream.known and self._streams.get(stream.chat_id) is stream:
+                try:
+                    page = await self._history.list_changes_for_all(
+                        stream.chat_id, since=stream.delivered, limit=FILL_PAGE
+                    )
+                except Unavailable:
+                    await asyncio.sleep(FILL_RETRY_S)
+                    continue
+                if page is None:
+                    break
+                self._apply(stream, *page)
+        finally:
+            stream.filling = None
+        self._advance(stream)
+
+    def _apply(self, stream: Stream, changes: Changes, chat: Chat) -> None:
+        """Deliver a page from the store, unless what was missing has come in the meantime."""
+        if changes.since != stream.delivered or changes.to <= stream.delivered:
+            return
+        log.info("hole_filled", chat_id=stream.chat_id, since=changes.since, to=changes.to)
+        ended = {one.user_id: one.version for one in changes.participants if not one.is_present}
+        batch = Batch([pushes.changes(changes)])
+        for connection in list(stream.listeners):
+            if connection.user_id in ended:
+                version = ended[connection.user_id]
+                connection.send(pushes.user_left(stream.chat_id, version, connection.user_id))
+                self._end(connection, stream.chat_id)
+            else:
+                connection.write(batch)
+        for one in changes.participants:
+            if one.is_present and not self._manager.list_listeners(one.user_id, stream.chat_id):
+                created = pushes.chat_created(chat, self._epoch.value)
+                self._join(stream, one.user_id, changes.to, created)
+        stream.delivered = changes.to
+        for version in [version for version in stream.early if version <= changes.to]:
+            del stream.early[version]
+        for connection in [one for one, floor in stream.late.items() if floor <= changes.to]:
+            del stream.late[connection]

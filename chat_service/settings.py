@@ -1,0 +1,142 @@
+"""Every setting of the service, read once from the environment (or an env file) and then passed on."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from enum import StrEnum
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+MIN_SECRET_BYTES = 32
+_KNOWN_SECRETS = ("change-me", "changeme", "secret", "example", "please-set", "your-secret", "development")
+
+
+class Environment(StrEnum):
+    DEVELOPMENT = "development"
+    STAGING = "staging"
+    PRODUCTION = "production"
+
+
+class Registration(StrEnum):
+    OPEN = "open"
+    CLOSED = "closed"
+
+
+class Settings(BaseSettings):
+    """See `config/example.env` for the reason behind each default."""
+
+    model_config = SettingsConfigDict(env_prefix="CHAT_", env_file=".env", extra="ignore", frozen=True)
+
+    environment: Environment = Environment.DEVELOPMENT
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65535)
+    log_level: Annotated[str, Field(pattern="^(debug|info|warning|error)$")] = "info"
+    auto_migrate: bool = False
+    data_dir: Path = Path("data")
+    database_url: SecretStr = SecretStr("")
+    content_url: SecretStr = SecretStr("")
+    redis_url: SecretStr = SecretStr("")
+    secret_key: SecretStr = SecretStr("")
+    access_token_minutes: int = Field(default=15, ge=1, le=24 * 60)
+    refresh_token_days: int = Field(default=30, ge=1, le=366)
+    registration: Registration = Registration.OPEN
+    allowed_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = ()
+    rate_limits_enabled: bool = True
+    max_message_chars: int = Field(default=10_000, ge=1, le=20_000)
+    max_participants: int = Field(default=5_000, ge=2, le=100_000)
+
+    @field_validator("allowed_origins", "trusted_proxies", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _check_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in value:
+            if origin != "*" and (not origin.startswith(("http://", "https://")) or origin.count("/") != 2):
+                raise ValueError(f"{origin!r} is not an origin such as https://chat.example.org")
+        return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _check_proxies(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for address in value:
+            ip_network(address, strict=False)
+        return value
+
+    @field_validator("environment", "registration", "log_level", mode="before")
+    @classmethod
+    def _lower(cls, value: object) -> object:
+        return value.lower() if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _check_urls(self) -> Self:
+        if not self.metadata_url.startswith(("sqlite+aiosqlite:///", "mysql+asyncmy://")):
+            raise ValueError("CHAT_DATABASE_URL begins with sqlite+aiosqlite:/// or mysql+asyncmy://")
+        if not self.body_url.startswith(("sqlite:///", "mongodb://", "mongodb+srv://")):
+            raise ValueError("CHAT_CONTENT_URL begins with sqlite:/// or mongodb://")
+        redis = self.redis_url.get_secret_value()
+        if redis and not redis.startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("CHAT_REDIS_URL begins with redis:// or rediss://")
+        return self
+
+    @model_validator(mode="after")
+    def _check_production(self) -> Self:
+        if self.environment is not Environment.PRODUCTION:
+            return self
+        if not self.secret_key.get_secret_value():
+            raise ValueError("CHAT_SECRET_KEY must be set in production (32 bytes or more)")
+        if "*" in self.allowed_origins:
+            raise ValueError("CHAT_ALLOWED_ORIGINS must name its origins in production, not *")
+        return self
+
+    @field_validator("secret_key")
+    @classmethod
+    def _check_secret(cls, value: SecretStr) -> SecretStr:
+        secret = value.get_secret_value()
+        if secret and len(secret.encode()) < MIN_SECRET_BYTES:
+            raise ValueError(f"CHAT_SECRET_KEY must have {MIN_SECRET_BYTES} bytes or more")
+        if secret and (secret.lower().startswith(_KNOWN_SECRETS) or len(set(secret)) < 8):
+            raise ValueError("CHAT_SECRET_KEY is a placeholder; take `openssl rand -hex 32`")
+        return value
+
+    @property
+    def metadata_url(self) -> str:
+        given = self.database_url.get_secret_value()
+        return given or f"sqlite+aiosqlite:///{self.data_dir.absolute() / 'metadata.db'}"
+
+    @property
+    def body_url(self) -> str:
+        return self.content_url.get_secret_value() or f"sqlite:///{self.data_dir.absolute() / 'content.db'}"
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether the metadata store is a file of this machine."""
+        return self.metadata_url.startswith("sqlite")
+
+    def load_secret_key(self) -> bytes:
+        """The key of all tokens. In development it is made once and kept below the data directory."""
+        given = self.secret_key.get_secret_value()
+        if given:
+            return given.encode()
+        path = self.data_dir / "secret.key"
+        self.data_dir.mkdir(parents=True, exist_ok=True)
+        try:
+            with open(path, "x", opener=_private) as file:
+                file.write(secrets.token_hex(32))
+        except FileExistsError:
+            pass
+        return path.read_text().strip().encode()
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
