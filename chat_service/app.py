@@ -183,6 +183,7 @@ async def run_services(services: Services) -> AsyncIterator[None]:
     finally:
         services.readiness.is_draining = True
         await supervisor.stop()
+        services.accounts.close()
         await services.bus.close()
         await services.metadata.close()
         await services.content.close()
@@ -254,9 +255,8 @@ async def _check_schema(store: MetadataStore, settings: Settings) -> None:
             await asyncio.to_thread(upgrade, settings.metadata_url)
             return
     except Unavailable as error:
-        raise StartupError(
-            f"The metadata store (CHAT_DATABASE_URL) does not answer: {error.detail}"
-        ) from error
+        address = make_url(settings.metadata_url).render_as_string(hide_password=True)
+        raise StartupError(f"The metadata store (CHAT_DATABASE_URL) does not answer at {address}.") from error
     raise StartupError(
         "The schema of the metadata store is not the one of this version. Run `chat-service migrate`, "
         "or set CHAT_AUTO_MIGRATE=true."

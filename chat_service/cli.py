@@ -55,8 +55,53 @@ def main() -> None:
     except ValidationError as error:
         for one in error.errors():
             setting = "_".join(("chat", *(str(part) for part in one["loc"]))).upper()
-            print(f"chat-service: {setting}: {one['msg']}", file=sys.stderr)
+            where = f"{setting}: " if one["loc"] else ""
+            print(f"chat-service: {where}{one['msg'].removeprefix('Value error, ')}", file=sys.stderr)
         sys.exit(2)
+
+
+# --- The node -----------------------------------------------------------------------------------------
+
+
+@cli.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="The address to listen on (CHAT_HOST).")] = None,
+    port: Annotated[int | None, typer.Option(help="The port to listen on (CHAT_PORT).")] = None,
+) -> None:
+    """Run a node until a signal ends it."""
+    from chat_service.app import StartupError  # noqa: PLC0415 - the other commands start faster
+    from chat_service.server import serve as serve_node  # noqa: PLC0415 - as above
+
+    given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
+    try:
+        serve_node(Settings(**given))  # type: ignore[arg-type]
+    except StartupError as error:
+        raise CommandFailed(str(error)) from error
+
+
+@cli.command()
+def migrate(
+    down_to: Annotated[
+        str | None, typer.Option(help='Undo every step above this revision ("base": all), data included.')
+    ] = None,
+    *,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before data is removed.")] = False,
+) -> None:
+    """Bring the schema of the metadata store to that of this version."""
+    from chat_service.adapters.sql.migrate import (  # noqa: PLC0415 - the other commands start faster
+        current_revision,
+        downgrade,
+        upgrade,
+    )
+
+    url = Settings().metadata_url
+    if down_to is None:
+        upgrade(url)
+    else:
+        if not yes:
+            typer.confirm(f"Undo every step above {down_to}, with the data in its tables?", abort=True)
+        downgrade(url, down_to)
+    print(f"The metadata store is at revision {current_revision(url) or 'none'}.")
 
 
 # --- Accounts -----------------------------------------------------------------------------------------

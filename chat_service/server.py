@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+import socket
 from collections.abc import Iterator
 
 import structlog
 import uvicorn
 from fastapi import FastAPI
 
+from chat_service import __version__
 from chat_service.adapters.sockets import DirectProtocol
-from chat_service.app import create_app
+from chat_service.app import create_app, run_services
 from chat_service.logs import configure_logging
 from chat_service.routes.limits import FRAME_BYTES
 from chat_service.routes.websocket import HEARTBEAT_S
@@ -32,6 +34,11 @@ class NodeServer(uvicorn.Server):
         super().__init__(config)
         self._services = services
         self._stopping: asyncio.Task[None] | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=sockets)
+        host, port = self.servers[0].sockets[0].getsockname()[:2]
+        print(f"chat-service {__version__} serves on http://{host}:{port}", flush=True)  # noqa: T201 - for people
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -61,8 +68,10 @@ class NodeServer(uvicorn.Server):
             self.should_exit = True
 
 
-def make_config(app: FastAPI, settings: Settings, *, ws: type[asyncio.Protocol] = DirectProtocol) -> uvicorn.Config:
-    """How uvicorn runs a node. With another protocol class as `ws` sockets are slower, and behave the same."""
+def make_config(
+    app: FastAPI, settings: Settings, *, ws: type[asyncio.Protocol] = DirectProtocol
+) -> uvicorn.Config:
+    """How uvicorn runs a node. With another protocol class as `ws` sockets are slower and behave the same."""
     return uvicorn.Config(
         app,
         host=settings.host,
@@ -78,8 +87,16 @@ def make_config(app: FastAPI, settings: Settings, *, ws: type[asyncio.Protocol] 
         proxy_headers=bool(settings.trusted_proxies),
         forwarded_allow_ips=list(settings.trusted_proxies),
         timeout_graceful_shutdown=GRACE_S,
-        lifespan="on",
+        lifespan="off",  # `run_node` is the lifespan, so that its errors reach the command line
     )
+
+
+async def run_node(
+    server: NodeServer, services: Services, sockets: list[socket.socket] | None = None
+) -> None:
+    """The life of a node, from its stores to the last socket. Raises `StartupError`."""
+    async with run_services(services):
+        await server.serve(sockets=sockets)
 
 
 def serve(settings: Settings) -> None:
@@ -89,4 +106,4 @@ def serve(settings: Settings) -> None:
     config = make_config(app, settings)
     server = NodeServer(config, app.state.services)
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
-        runner.run(server.serve())
+        runner.run(run_node(server, app.state.services))

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import uvicorn
 
 from chat_service.app import create_app
-from chat_service.server import NodeServer, make_config
+from chat_service.server import NodeServer, make_config, run_node
 from chat_service.services.container import Services
 from chat_service.settings import Settings
 
@@ -73,7 +73,7 @@ class Node:
         try:
             with asyncio.Runner(loop_factory=self._config.get_loop_factory()) as runner:
                 self._loop = runner.get_loop()
-                runner.run(self._server.serve(sockets=[self._socket]))
+                runner.run(run_node(self._server, self.services, [self._socket]))
         except BaseException as error:  # noqa: BLE001 - told to whoever waits for the start
             self._failure = error
 

@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 
 from chat_service.domain import pushes
-from chat_service.domain.errors import ChatError, Internal, InvalidRequest, RateLimited
+from chat_service.domain.errors import ChatError, Internal, InvalidRequest
 from chat_service.domain.models import Changes, DeleteScope
 from chat_service.domain.views import iso, message_view
 from chat_service.routes import frames
@@ -55,13 +55,11 @@ class CommandHandler:
 
     async def handle(self, text: str) -> None:
         """Carry out one frame. Whatever is wrong with it is answered, and never ends the process."""
-        wait_s = self._budget.take()
         ref = None
         try:
             command = parse_command(text)
             ref = command.ref
-            if wait_s:
-                raise RateLimited(retry_after_s=wait_s)
+            self._budget.take()
             await self._handlers[type(command)](command)
         except RefusedFrame as refused:
             self._refuse(refused.error, refused.ref)

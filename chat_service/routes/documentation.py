@@ -16,12 +16,12 @@ _ASSETS = "/assets/swagger-ui"
 def install_documentation(app: FastAPI) -> None:
     app.mount(_ASSETS, StaticFiles(directory=_WEB / "vendor" / "swagger-ui"), name="swagger-ui")
 
-    @app.get("/", include_in_schema=False)
+    @app.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
     async def get_home() -> RedirectResponse:
         """Until there is a web client, the documentation is what a browser wants to see."""
         return RedirectResponse("/docs", 307)
 
-    @app.get("/docs", include_in_schema=False)
+    @app.api_route("/docs", methods=["GET", "HEAD"], include_in_schema=False)
     async def get_docs() -> HTMLResponse:
         return get_swagger_ui_html(
             openapi_url=app.openapi_url or "/openapi.json",

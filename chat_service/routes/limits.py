@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from chat_service.domain.errors import RateLimited
 from chat_service.services.connections import CONNECTIONS_PER_USER, OUTBOUND_BYTES
 from chat_service.settings import Settings
 
@@ -38,17 +39,16 @@ class FrameBudget:
         self._strikes = 0
         self._struck_at_s = 0.0
 
-    def take(self) -> float:
-        """Pay for one frame. 0 when it may pass, else the seconds until the next one may."""
+    def take(self) -> None:
+        """Pay for one frame; raises `RateLimited` with the time until the next one may pass."""
         if not self._enabled:
-            return 0.0
+            return
         now_s = time.monotonic()
         self._tokens = min(BURST_FRAMES, self._tokens + (now_s - self._filled_at_s) * FRAMES_PER_S)
         self._filled_at_s = now_s
         if self._tokens < 1:
-            return (1 - self._tokens) / FRAMES_PER_S
+            raise RateLimited(retry_after_s=(1 - self._tokens) / FRAMES_PER_S)
         self._tokens -= 1
-        return 0.0
 
     def strike(self) -> bool:
         """Count a refused frame; True when there have been too many."""

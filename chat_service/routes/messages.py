@@ -66,7 +66,7 @@ async def send_message(
 
 
 @router.get("/chat/{chat_id}", response_model=HistoryOut | MessagePageOut)
-async def list_history(
+async def list_history(  # noqa: PLR0913, PLR0917 - the parameters of the contract
     chat_id: ChatId,
     caller: CallerDep,
     services: ServicesDep,

@@ -51,7 +51,7 @@ class ChatPage:
 
 
 class ChatService:
-    def __init__(
+    def __init__(  # noqa: PLR0913 - its parts, put together once in app.py
         self,
         metadata: MetadataStore,
         bus: Bus,

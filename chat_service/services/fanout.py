@@ -38,7 +38,7 @@ RESTART_PAUSE_S = 0.1
 class Fanout:
     """Subscribes to the bus; `handle` never blocks."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - its parts, put together once in app.py
         self,
         manager: ConnectionManager,
         streams: Streams,

@@ -95,7 +95,7 @@ class HistoryService:
         self._loader = loader
         self._epoch = epoch
 
-    async def list_history(
+    async def list_history(  # noqa: PLR0913 - the windows of the contract, one of them given
         self,
         user_id: int,
         chat_id: int,

@@ -47,7 +47,7 @@ class Draft:
 
 
 class MessageService:
-    def __init__(
+    def __init__(  # noqa: PLR0913 - its parts, put together once in app.py
         self,
         metadata: MetadataStore,
         content: ContentStore,

@@ -93,36 +93,51 @@ class ReceiptService:
             await self._write({key: self._waiting.pop(key) for key in keys})
 
     async def _write(self, wishes: dict[Key, _Wish]) -> None:
-        moved: dict[Key, tuple[Position, Position, int]] = {}
-
-        async def move(unit: Unit) -> None:
-            moved.clear()
-            held = await unit.participants.get_positions(list(wishes))
-            for key, (old, last_seq, count) in held.items():
-                moved[key] = (old, _advance(old, wishes[key], last_seq), count)
-            changed = {key: new for key, (old, new, _) in moved.items() if new != old}
-            await unit.participants.advance_positions(
-                {key: (new.read_seq, new.delivered_seq) for key, new in changed.items()}
-            )
-
         try:
-            await self._metadata.transact(move)
+            moves = await self._metadata.transact(lambda unit: _move(unit, wishes))
         except Exception as error:  # whoever waits must be answered, whatever went wrong
             if not isinstance(error, ChatError):
                 log.exception("positions_failed", positions=len(wishes))
+            refusal = error if isinstance(error, ChatError) else Internal()
             for wish in wishes.values():
                 for _, done in wish.done:
-                    done(error if isinstance(error, ChatError) else Internal())
+                    done(refusal)
             return
         for key, wish in wishes.items():
-            new = moved[key][1] if key in moved else None
             for kind, done in wish.done:
-                done(NotFound() if new is None else _seq(new, kind))
-        for key, (old, new, count) in moved.items():
-            if count <= POSITIONS_PUSHED_UP_TO:
-                for kind in PositionKind:
-                    if _seq(new, kind) > _seq(old, kind):
-                        self._pushes.push(key, kind, _seq(new, kind))
+                done(_seq(moves[key].now, kind) if key in moves else NotFound())
+        for key, move in moves.items():
+            if move.participant_count <= POSITIONS_PUSHED_UP_TO:
+                self._push(key, move)
+
+    def _push(self, key: Key, move: _Move) -> None:
+        for kind in PositionKind:
+            if _seq(move.now, kind) > _seq(move.before, kind):
+                self._pushes.push(key, kind, _seq(move.now, kind))
+
+
+@dataclass(frozen=True, slots=True)
+class _Move:
+    before: Position
+    now: Position
+    participant_count: int
+
+
+async def _move(unit: Unit, wishes: dict[Key, _Wish]) -> dict[Key, _Move]:
+    """Write what has moved; those who are not in the chat are left out of the answer."""
+    held = await unit.participants.get_positions(list(wishes))
+    moves = {
+        key: _Move(position, _advance(position, wishes[key], last_seq), count)
+        for key, (position, last_seq, count) in held.items()
+    }
+    await unit.participants.advance_positions(
+        {
+            key: (one.now.read_seq, one.now.delivered_seq)
+            for key, one in moves.items()
+            if one.now != one.before
+        }
+    )
+    return moves
 
 
 def _advance(old: Position, wish: _Wish, last_seq: int) -> Position:
