@@ -25,6 +25,7 @@ from chat_service.adapters.sqlite_file import FileInUse, lock_for_serving
 from chat_service.domain.clock import Clock, system_clock
 from chat_service.domain.errors import Unavailable
 from chat_service.routes import api, middleware
+from chat_service.routes.documentation import PROBLEM_RESPONSES
 from chat_service.routes.problems import install_problem_handlers
 from chat_service.services.accounts import AccountService
 from chat_service.services.chats import ChatService
@@ -78,6 +79,7 @@ def create_app(settings: Settings, *, clock: Clock = system_clock) -> FastAPI:
         version=__version__,
         lifespan=lifespan,
         redirect_slashes=False,
+        responses=PROBLEM_RESPONSES,
         docs_url=None,
         redoc_url=None,
         telemetry=TelemetryConfig(tracing=False, metrics=False, logs=False),
@@ -256,7 +258,10 @@ async def _check_schema(store: MetadataStore, settings: Settings) -> None:
             return
     except Unavailable as error:
         address = make_url(settings.metadata_url).render_as_string(hide_password=True)
-        raise StartupError(f"The metadata store (CHAT_DATABASE_URL) does not answer at {address}.") from error
+        reason = getattr(error.__cause__, "orig", None) or "no answer in time"
+        raise StartupError(
+            f"The metadata store (CHAT_DATABASE_URL) cannot be used at {address}: {reason}"
+        ) from error
     raise StartupError(
         "The schema of the metadata store is not the one of this version. Run `chat-service migrate`, "
         "or set CHAT_AUTO_MIGRATE=true."

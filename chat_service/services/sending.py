@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, MutableSequence, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
@@ -119,7 +119,7 @@ class Sender:
 
         Raises `Unavailable` when 10,000 are waiting.
         """
-        if len(self._waiting) >= MAX_WAITING:
+        if len(self._waiting) + sum(map(len, self._blocked.values())) >= MAX_WAITING:
             raise Unavailable("Too many messages are waiting to be stored; try again with the same key.")
         self._waiting.append(send)
         self._idle.clear()
@@ -130,7 +130,7 @@ class Sender:
             await self._wakeup.wait()
             batch = self._take()
             if batch:
-                await self._commit(batch, skip_locked=True)
+                await self._commit(batch, self._waiting, skip_locked=True)
             elif not self._waiting:
                 self._wakeup.clear()
                 if not self._blocked:
@@ -147,7 +147,7 @@ class Sender:
         while self._waiting and len(batch) < MAX_BATCH_MESSAGES and size < MAX_BATCH_BYTES:
             send = self._waiting.popleft()
             if send.accepted_at_s < oldest_s:
-                send.done(Unavailable())
+                _answer(send, Unavailable())
             elif send.chat_id in self._blocked:
                 self._blocked[send.chat_id].append(send)
             else:
@@ -155,14 +155,15 @@ class Sender:
                 size += 4 * len(send.content)
         return batch
 
-    async def _commit(self, batch: list[Send], *, skip_locked: bool) -> None:
+    async def _commit(self, batch: list[Send], lane: MutableSequence[Send], *, skip_locked: bool) -> None:
+        """Commit a batch and answer it. `lane` holds those that wait behind it."""
+        first, followers = _split_repeats(batch)
         try:
-            await self._commit_together(batch, skip_locked=skip_locked)
+            result = await self._write_both(first, skip_locked=skip_locked)
         except Unavailable as error:
-            _settle(batch, error)
-            if skip_locked:  # whoever waited meanwhile would meet the same store; do not make them wait twice
-                _settle(self._waiting, error)
-                self._waiting.clear()
+            # Whoever waited meanwhile would meet the same store: do not make them wait twice.
+            _settle([*batch, *lane], error)
+            lane.clear()
         except Exception:  # a statement refused the batch: find out whose fault it is
             if len(batch) == 1:
                 log.exception("send_failed", chat_id=batch[0].chat_id, message_id=str(batch[0].id))
@@ -170,21 +171,25 @@ class Sender:
                 return
             log.warning("batch_failed", messages=len(batch), exc_info=True)
             for send in batch:
-                await self._commit([send], skip_locked=skip_locked)
+                if skip_locked and send.chat_id in self._blocked:
+                    self._set_aside([send])
+                else:
+                    await self._commit([send], lane, skip_locked=skip_locked)
+        else:
+            skipped = {send.key for send in result.skipped}
+            self._set_aside([send for send in batch if send.key in skipped])
+            await self._finish([send for send in batch if send.key not in skipped], followers, result)
 
-    async def _commit_together(self, batch: list[Send], *, skip_locked: bool) -> None:
-        first, followers = _split_repeats(batch)
-        writing = asyncio.create_task(
-            self._content.insert_bodies([Body(send.id, send.chat_id, send.content) for send in first])
-        )
+    async def _write_both(self, sends: list[Send], *, skip_locked: bool) -> _Result:
+        """Start the bodies first, so that their journal write overlaps with the metadata statements."""
+        bodies = [Body(send.id, send.chat_id, send.content) for send in sends]
+        writing = asyncio.create_task(self._content.insert_bodies(bodies))
         try:
-            result = await self._store(first, writing, skip_locked=skip_locked)
+            return await self._store(sends, writing, skip_locked=skip_locked)
         finally:
             if not writing.done():
                 writing.cancel()
             await asyncio.gather(writing, return_exceptions=True)
-        await self._finish(result, followers)
-        self._set_aside(result.skipped + [send for send in followers if send.key in _keys(result.skipped)])
 
     async def _store(
         self, sends: list[Send], writing: asyncio.Task[dict[UUID, Exception]], *, skip_locked: bool
@@ -264,27 +269,24 @@ class Sender:
             else:
                 result.refused.append((send, ClientMessageIdConflict()))
 
-    async def _finish(self, result: _Result, followers: list[Send]) -> None:
-        """Answer every send, then publish: an ack comes before the push of the same message."""
-        messages = {send.key: Message(row, send.content) for send, row in result.stored}
-        outcomes: dict[UUID, Outcome] = dict(_by_id(result.refused))
-        outcomes |= {send.id: Sent(messages[send.key], duplicate=False) for send, _ in result.stored}
+    async def _finish(self, batch: list[Send], followers: list[Send], result: _Result) -> None:
+        """Answer every send in the order they came, then publish: an ack comes before its own push."""
+        messages = {send.id: Message(row, send.content) for send, row in result.stored}
+        outcomes: dict[UUID, Outcome] = {send.id: error for send, error in result.refused}
+        outcomes |= {message_id: Sent(message, duplicate=False) for message_id, message in messages.items()}
         outcomes |= await self._load_replays(result.replayed)
-        first = {send.key: send for send, _ in result.stored + result.replayed}
-        first |= {send.key: send for send, _ in result.refused}
+        first = {send.key: send for send in batch if send.id in outcomes}
         for send in followers:
             if send.key in first:
                 outcomes[send.id] = _follow(send, first[send.key], outcomes[first[send.key].id])
-        settled = [send for send, _ in result.stored + result.replayed] + [send for send, _ in result.refused]
-        for send in sorted(settled + followers, key=lambda one: one.accepted_at_s):
-            if send.id in outcomes:
-                send.done(outcomes[send.id])
+        for send in batch:
+            _answer(send, outcomes[send.id])
         self._bus.publish(
             [
                 ChatChanged(
                     row.chat_id,
                     row.version,
-                    pushes.new_message(messages[send.key]),
+                    pushes.new_message(messages[send.id]),
                     ends_typing_of=row.sender_id,
                 )
                 for send, row in result.stored
@@ -316,13 +318,15 @@ class Sender:
             task.add_done_callback(self._blocked_tasks.discard)
 
     async def _commit_blocked(self, chat_id: int) -> None:
-        await asyncio.sleep(0)  # let the caller put the whole batch of the chat aside first
+        lane = self._blocked[chat_id]
         try:
-            while sends := self._blocked[chat_id][:MAX_BATCH_MESSAGES]:
-                del self._blocked[chat_id][: len(sends)]
-                await self._commit(sends, skip_locked=False)
+            while lane:
+                batch = lane[:MAX_BATCH_MESSAGES]
+                del lane[: len(batch)]
+                await self._commit(batch, lane, skip_locked=False)
         finally:
-            _settle(self._blocked.pop(chat_id), Unavailable())
+            del self._blocked[chat_id]
+            _settle(lane, Unavailable())
             self._wakeup.set()
 
 
@@ -395,14 +399,14 @@ def _follow(send: Send, first: Send, outcome: Outcome) -> Outcome:
     return Sent(outcome.message, duplicate=True)
 
 
-def _by_id(refused: Sequence[tuple[Send, ChatError]]) -> Iterable[tuple[UUID, Outcome]]:
-    return ((send.id, error) for send, error in refused)
-
-
-def _keys(sends: Iterable[Send]) -> set[tuple[int, int, str]]:
-    return {send.key for send in sends}
-
-
 def _settle(sends: Iterable[Send], error: ChatError) -> None:
     for send in sends:
-        send.done(error)
+        _answer(send, error)
+
+
+def _answer(send: Send, outcome: Outcome) -> None:
+    try:
+        send.done(outcome)
+    except Exception:
+        # The message is stored or refused all the same, and the others want their answers.
+        log.exception("answer_failed", chat_id=send.chat_id, message_id=str(send.id))

@@ -70,8 +70,10 @@ class Streams:
             self.offer([event])
 
     def close(self, connection: Connection) -> None:
+        """Take a socket out of all of its chats."""
         for chat_id in list(connection.chats):
             self._leave(connection, chat_id)
+            self._forget_if_idle(chat_id)
 
     def signal(self, chat_id: int, text: bytes, *, but_user: int | None = None) -> None:
         """Deliver something ephemeral to the chat's listeners."""
@@ -99,7 +101,11 @@ class Streams:
             return
         stream.listeners.pop(connection, None)
         stream.late.pop(connection, None)
-        if not stream.listeners:
+
+    def _forget_if_idle(self, chat_id: int) -> None:
+        """Nobody here listens any more. Never in the middle of a delivery, which may bring listeners back."""
+        stream = self._streams.get(chat_id)
+        if stream is not None and not stream.listeners:
             if stream.filling is not None:
                 stream.filling.cancel()
             del self._streams[chat_id]
@@ -114,6 +120,7 @@ class Streams:
         elif floor is not None and event.version > floor and connection.user_id in event.left:
             connection.send(event.push)
             self._end(connection, event.chat_id)
+            self._forget_if_idle(event.chat_id)
 
     # --- Delivering -------------------------------------------------------------------------------
 
@@ -146,54 +153,52 @@ class Streams:
                 plain.append(event)
             stream.delivered = event.version
         self._deliver_plain(stream, plain)
-        if not stream.listeners and stream.filling is None:
-            self._streams.pop(stream.chat_id, None)
-        elif stream.early:
+        self._forget_if_idle(stream.chat_id)
+        if stream.early and stream.listeners:
             self._fill_later(stream, max(stream.early))
 
     def _deliver_plain(self, stream: Stream, events: Sequence[ChatChanged]) -> None:
         """Changes that go to every listener alike: one write a socket for all of them."""
         if not events:
             return
-        batch = Batch([text for event in events for text in self._texts(event)])
+        for event in events:
+            self._stop_typing(event.chat_id, event.ends_typing_of)
+        batch = Batch([event.push for event in events])
         for connection in stream.listeners:
             connection.write(batch)
 
     def _deliver(self, stream: Stream, event: ChatChanged) -> None:
-        batch = Batch(self._texts(event))
-        for connection in list(stream.listeners):
-            if stream.late.get(connection, 0) < event.version and connection.user_id not in event.joined:
-                stream.late.pop(connection, None)
+        """A change of who listens, or one that late sockets may have read already."""
+        self._stop_typing(event.chat_id, event.ends_typing_of)
+        batch = Batch([event.push])
+        listening = [one for one in stream.listeners if stream.late.get(one, 0) < event.version]
+        for connection in listening:
+            stream.late.pop(connection, None)
+            if connection.user_id not in event.joined:
                 connection.write(batch)
         for user_id in event.joined:
             self._join(stream, user_id, event.version, event.joined_push or event.push)
-        for user_id in event.left:
-            for connection in self._manager.list_listeners(user_id, stream.chat_id):
+        for connection in listening:
+            if connection.user_id in event.left:
                 self._end(connection, stream.chat_id)
 
-    def _texts(self, event: ChatChanged) -> list[bytes]:
-        user_id = event.ends_typing_of
-        if user_id is not None and self._manager.stop_typing(event.chat_id, user_id):
-            return [pushes.typing(event.chat_id, user_id, is_typing=False), event.push]
-        return [event.push]
+    def _stop_typing(self, chat_id: int, user_id: int | None) -> None:
+        if user_id is not None and self._manager.stop_typing(chat_id, user_id):
+            push = pushes.typing(chat_id, user_id, is_typing=False)
+            self.signal(chat_id, push, but_user=user_id)
 
     def _join(self, stream: Stream, user_id: int, version: int, text: bytes) -> None:
         batch = Batch([text])
         for connection in self._manager.list_of_user(user_id):
-            if connection.only_chat_id not in (None, stream.chat_id) or not connection.is_open:
-                continue
-            stream.listeners[connection] = None
-            self._manager.enter(connection, stream.chat_id, version)
-            connection.write(batch)
+            is_wanted = connection.is_open and connection.only_chat_id in (None, stream.chat_id)
+            if is_wanted and stream.late.get(connection, 0) < version:
+                stream.listeners[connection] = None
+                self._manager.enter(connection, stream.chat_id, version)
+                connection.write(batch)
 
     def _end(self, connection: Connection, chat_id: int) -> None:
         """The user's membership is over: this socket hears the chat no more."""
-        if self._manager.stop_typing(chat_id, connection.user_id):
-            self.signal(
-                chat_id,
-                pushes.typing(chat_id, connection.user_id, is_typing=False),
-                but_user=connection.user_id,
-            )
+        self._stop_typing(chat_id, connection.user_id)
         self._leave(connection, chat_id)
         if connection.only_chat_id == chat_id:
             connection.close(4003, "not_found")
@@ -243,7 +248,8 @@ class Streams:
                 self._apply(stream, *page)
         finally:
             stream.filling = None
-        self._advance(stream)
+        if self._streams.get(stream.chat_id) is stream:
+            self._advance(stream)
 
     def _apply(self, stream: Stream, changes: Changes, chat: Chat) -> None:
         """Deliver a page from the store, unless what was missing has come in the meantime."""
@@ -251,18 +257,17 @@ class Streams:
             return
         log.info("hole_filled", chat_id=stream.chat_id, since=changes.since, to=changes.to)
         ended = {one.user_id: one.version for one in changes.participants if not one.is_present}
-        batch = Batch([pushes.changes(changes)])
-        for connection in list(stream.listeners):
+        batch, listening = Batch([pushes.changes(changes)]), list(stream.listeners)
+        for one in changes.participants:
+            if one.is_present and not self._manager.list_listeners(one.user_id, stream.chat_id):
+                self._join(stream, one.user_id, changes.to, pushes.chat_created(chat, self._epoch.value))
+        for connection in listening:
             if connection.user_id in ended:
                 version = ended[connection.user_id]
                 connection.send(pushes.user_left(stream.chat_id, version, connection.user_id))
                 self._end(connection, stream.chat_id)
             else:
                 connection.write(batch)
-        for one in changes.participants:
-            if one.is_present and not self._manager.list_listeners(one.user_id, stream.chat_id):
-                created = pushes.chat_created(chat, self._epoch.value)
-                self._join(stream, one.user_id, changes.to, created)
         stream.delivered = changes.to
         for version in [version for version in stream.early if version <= changes.to]:
             del stream.early[version]

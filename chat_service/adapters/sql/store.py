@@ -117,7 +117,7 @@ class SqlMetadataStore:
         except IntegrityError:
             raise
         except DBAPIError as error:
-            if not (_is_lost(error) or _is_contention(error) or _is_overdue(error)):
+            if not (_is_lost(error) or _is_contention(error) or _is_overdue(error) or _is_refused(error)):
                 raise
             log.warning("metadata_store_unavailable", error=str(error.orig))
             raise Unavailable from error
@@ -184,6 +184,11 @@ def _is_lost(error: DBAPIError) -> bool:
 def _is_overdue(error: DBAPIError) -> bool:
     """The server itself ended a statement that took too long (MySQL 3024, MariaDB 1969)."""
     return _code(error) in (3024, 1969, 1317)
+
+
+def _is_refused(error: DBAPIError) -> bool:
+    """The server lets us not in, or does not have our database."""
+    return _code(error) in (1044, 1045, 1049, 1698)
 
 
 def _mysql_engines(url: URL) -> tuple[AsyncEngine, AsyncEngine]:
