@@ -7,11 +7,13 @@ import socket
 import threading
 from collections.abc import Coroutine
 from concurrent.futures import Future
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 import uvicorn
 
 from chat_service.app import create_app
+from chat_service.domain.clock import Clock, system_clock
 from chat_service.server import NodeServer, make_config, run_node
 from chat_service.services.container import Services
 from chat_service.settings import Settings
@@ -26,12 +28,25 @@ def make_settings(**values: Any) -> Settings:
     return Settings(_env_file=None, **{"rate_limits_enabled": False, "secret_key": SECRET, **values})
 
 
+class Watch:
+    """A `Clock`: the system's time, and how far a test has turned it."""
+
+    def __init__(self) -> None:
+        self._ahead = timedelta()
+
+    def __call__(self) -> datetime:
+        return system_clock() + self._ahead
+
+    def turn(self, **by: float) -> None:
+        self._ahead += timedelta(**by)
+
+
 class Node:
     """Start it with `with Node(settings) as node:`; `node.services` is what runs in its thread."""
 
-    def __init__(self, settings: Settings, **config: Any) -> None:
+    def __init__(self, settings: Settings, *, clock: Clock = system_clock, **config: Any) -> None:
         self.settings = settings
-        self._app = create_app(settings)
+        self._app = create_app(settings, clock=clock)
         self.services: Services = self._app.state.services
         self._socket = socket.create_server(("127.0.0.1", 0), backlog=1024)
         self.port = self._socket.getsockname()[1]

@@ -8,12 +8,13 @@ changes. Neither way ever waits for a reader.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections import deque
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+from starlette.websockets import WebSocketDisconnect
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import Frame
 from websockets.protocol import State
 
 from chat_service.services.ports.socket import Batch, Socket
@@ -32,6 +33,29 @@ class DirectProtocol(WebSocketsSansIOProtocol):
     async def run_asgi(self) -> None:
         self.scope["extensions"] = {**(self.scope["extensions"] or {}), EXTENSION: self}  # type: ignore[dict-item]
         await super().run_asgi()
+
+    def handle_close(self, event: Frame) -> None:
+        super().handle_close(event)
+        self._cut_off_later()
+
+    def handle_parser_exception(self) -> None:
+        super().handle_parser_exception()
+        self._cut_off_later()
+
+    def keepalive_timeout(self) -> None:
+        super().keepalive_timeout()
+        self._cut_off_later()
+
+    def shutdown(self) -> None:
+        super().shutdown()
+        self._cut_off_later()
+
+    def _cut_off_later(self) -> None:
+        """A transport that is closing first sends what waits; a peer that takes nothing must not hold it."""
+        if self.transport.get_write_buffer_size() and not self.disconnected:
+            if self.close_timer is not None:
+                self.close_timer.cancel()
+            self.close_timer = self.loop.call_later(CLOSE_TIMEOUT_S, self.transport.abort)
 
 
 def open_socket(scope: MutableMapping[str, Any], send: Send, give_up: Callable[[], None]) -> Socket:
@@ -52,8 +76,18 @@ class DirectSocket:
     def unsent_bytes(self) -> int:
         return self._transport.get_write_buffer_size()
 
+    @property
+    def is_open(self) -> bool:
+        protocol = self._protocol
+        return (
+            protocol.handshake_complete
+            and not protocol.close_sent
+            and not self._transport.is_closing()
+            and protocol.conn.state is State.OPEN
+        )
+
     def write(self, batch: Batch) -> None:
-        if self._is_open():
+        if self.is_open:
             self._transport.write(batch.wire)
 
     def close(self, code: int, reason: str) -> None:
@@ -61,7 +95,7 @@ class DirectSocket:
         if protocol.close_sent or self._transport.is_closing():
             return
         protocol.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
-        if not self._is_open():
+        if not self.is_open:
             self._transport.close()
             return
         protocol.conn.send_close(code, reason)
@@ -78,15 +112,6 @@ class DirectSocket:
 
     def release(self) -> None:
         """Uvicorn ends the transport when the handler returns."""
-
-    def _is_open(self) -> bool:
-        protocol = self._protocol
-        return (
-            protocol.handshake_complete
-            and not protocol.close_sent
-            and not self._transport.is_closing()
-            and protocol.conn.state is State.OPEN
-        )
 
 
 class AsgiSocket:
@@ -108,8 +133,12 @@ class AsgiSocket:
     def unsent_bytes(self) -> int:
         return self._unsent
 
+    @property
+    def is_open(self) -> bool:
+        return self._goodbye is None and not self._writer.done()
+
     def write(self, batch: Batch) -> None:
-        if self._goodbye is None and not self._writer.done():
+        if self.is_open:
             self._texts.extend(batch.texts)
             self._unsent += sum(map(len, batch.texts))
             self._drained.clear()
@@ -131,14 +160,23 @@ class AsgiSocket:
             await self._drained.wait()
 
     async def _run(self) -> None:
-        with contextlib.suppress(OSError, RuntimeError):  # the peer has gone; `receive` tells the handler
-            while self._goodbye is None or self._texts:
-                await self._wakeup.wait()
-                self._wakeup.clear()
-                while self._texts:
-                    text = self._texts.popleft()
-                    await self._send({"type": "websocket.send", "text": text.decode()})
-                    self._unsent -= len(text)
-                self._drained.set()
-            code, reason = self._goodbye
-            await self._send({"type": "websocket.close", "code": code, "reason": reason})
+        try:
+            await self._send_all()
+        except (OSError, RuntimeError, WebSocketDisconnect):
+            pass  # the peer has gone; `receive` tells the handler
+        finally:
+            self._texts.clear()
+            self._unsent = 0
+            self._drained.set()
+
+    async def _send_all(self) -> None:
+        while self._goodbye is None or self._texts:
+            await self._wakeup.wait()
+            self._wakeup.clear()
+            while self._texts:
+                text = self._texts.popleft()
+                await self._send({"type": "websocket.send", "text": text.decode()})
+                self._unsent -= len(text)
+            self._drained.set()
+        code, reason = self._goodbye
+        await self._send({"type": "websocket.close", "code": code, "reason": reason})

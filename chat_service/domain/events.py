@@ -46,12 +46,15 @@ class TypingChanged:
 
 @dataclass(frozen=True, slots=True)
 class UserNotified:
-    """An ephemeral push for every connection of some users; a socket of one chat gets it only when that
-    chat is among `chat_ids`."""
+    """A push for every connection of some users; a socket of one chat gets it only when that chat is among
+    `chat_ids`."""
 
     user_ids: tuple[int, ...]
     push: bytes
     chat_ids: frozenset[int]
+    is_ephemeral: bool = True
+    """Whether it may be dropped where a reader is slow: presence may, a hidden message may not, because
+    the feed does not tell of it again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,9 @@ from chat_service.services.sending import Outcome
 log = structlog.get_logger()
 
 MAX_IN_FLIGHT = 256
-"""Sends of one socket that may wait for their ack; beyond it the next frame is not read."""
+MAX_IN_FLIGHT_BYTES = 256 * 1024
+"""Sends of one socket that may wait for their ack; beyond it the next frame is not read. Their acks and their
+pushes may all come at once, which must not make a slow consumer of somebody who reads."""
 
 
 class CommandHandler:
@@ -37,6 +39,7 @@ class CommandHandler:
         self._services = services
         self._budget = FrameBudget(enabled=services.settings.rate_limits_enabled)
         self._in_flight = 0
+        self._in_flight_bytes = 0
         self._has_room = asyncio.Event()
         self._has_room.set()
         self._known_chats: set[int] = set()
@@ -98,17 +101,23 @@ class CommandHandler:
             client_message_id=frame.client_message_id,
             reply_to_id=frame.reply_to_id,
         )
+        size = len(frame.content.encode(errors="replace"))
         await self._has_room.wait()
         await self._services.messages.accept_send(
-            self._connection.caller, draft, lambda outcome: self._finish_send(frame.ref, outcome)
+            self._connection.caller, draft, lambda outcome: self._finish_send(frame.ref, size, outcome)
         )
-        self._in_flight += 1
-        if self._in_flight >= MAX_IN_FLIGHT:
+        self._count_in_flight(1, size)
+
+    def _count_in_flight(self, sends: int, size: int) -> None:
+        self._in_flight += sends
+        self._in_flight_bytes += size
+        if self._in_flight < MAX_IN_FLIGHT and self._in_flight_bytes < MAX_IN_FLIGHT_BYTES:
+            self._has_room.set()
+        else:
             self._has_room.clear()
 
-    def _finish_send(self, ref: str | None, outcome: Outcome) -> None:
-        self._in_flight -= 1
-        self._has_room.set()
+    def _finish_send(self, ref: str | None, size: int, outcome: Outcome) -> None:
+        self._count_in_flight(-1, -size)
         if isinstance(outcome, ChatError):
             self._refuse(outcome, ref)
         else:
@@ -157,15 +166,30 @@ class CommandHandler:
         for chat_id in frame.cursors:
             self._get_chat_id(chat_id)
         self._known_chats.update(frame.cursors)
-        async for step in self._services.resume.resume(caller.id, frame.cursors, frame.epoch):
-            self._connection.send(self._encode(step, frame.ref))
-            await self._connection.socket.drained()
+        for chat_id, since in frame.cursors.items():
+            # Who is removed while a page is read hears nothing of the chat after its `user_left`.
+            was_in = chat_id in self._connection.chats
+            async for step in self._services.resume.resume_chat(caller.id, chat_id, since, frame.epoch):
+                is_out = was_in and chat_id not in self._connection.chats
+                if not await self._send_step(Gone(chat_id) if is_out else step, frame.ref):
+                    return
+                if is_out:
+                    break
         if frame.complete and only is None:
             for joined in await self._services.resume.list_unknown(caller.id, self._known_chats):
-                self._connection.send(self._encode(joined, frame.ref))
-                await self._connection.socket.drained()
+                if not await self._send_step(joined, frame.ref):
+                    return
             self._known_chats.clear()
         self._ack(frame.ref)
+
+    async def _send_step(self, step: Step, ref: str | None) -> bool:
+        """False once the socket has ended: nobody is left to read the rest."""
+        if isinstance(step, Gone) and step.chat_id in self._connection.chats:
+            # The user came back after it was read that they had gone, and may have heard so already.
+            step = Resync(step.chat_id, self._connection.chats[step.chat_id])
+        self._connection.send(self._encode(step, ref))
+        await self._connection.socket.drained()
+        return self._connection.socket.is_open
 
     def _encode(self, step: Step, ref: str | None) -> bytes:
         match step:

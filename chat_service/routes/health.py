@@ -23,7 +23,7 @@ _PING_TIMEOUT_S = 3.0
 _FEATURES = ("direct_chats", "groups", "replies", "edits", "receipts", "typing", "presence", "change_feed")
 
 
-@router.get("/health", response_model=HealthOut)
+@router.get("/health", response_model=HealthOut, responses={503: {"model": HealthOut}})
 async def get_health(services: ServicesDep) -> JsonResponse:
     """`unavailable` (503) when a store is down, `degraded` when only the bus is."""
     pings = {"metadata": services.metadata.ping, "content": services.content.ping, "bus": services.bus.ping}

@@ -42,18 +42,19 @@ def parse_time(value: object) -> object:
     return value
 
 
-_Digits = Annotated[int, BeforeValidator(parse_digits)]
+_Digits = BeforeValidator(parse_digits)
+"""Stands behind the bounds: OpenAPI does not see those that follow it."""
 
-ChatId = Annotated[_Digits, Path(ge=1, le=MAX_ID)]
-UserId = Annotated[_Digits, Path(ge=1, le=MAX_ID)]
+ChatId = Annotated[int, Path(ge=1, le=MAX_ID), _Digits]
+UserId = Annotated[int, Path(ge=1, le=MAX_ID), _Digits]
 MessageId = Annotated[Uuid, Path()]
 SessionId = Annotated[Uuid, Path()]
 
-Limit = Annotated[_Digits, Query(ge=1, le=100)]
+Limit = Annotated[int, Query(ge=1, le=100), _Digits]
 """Declare it as `limit: Limit = DEFAULT_LIMIT`."""
 DEFAULT_LIMIT = 50
-Page = Annotated[_Digits, Query(ge=1, le=MAX_ID)]
-SeqQuery = Annotated[_Digits, Query(ge=0, le=MAX_ID)]
+Page = Annotated[int, Query(ge=1, le=MAX_ID), _Digits]
+SeqQuery = Annotated[int, Query(ge=0, le=MAX_ID), _Digits]
 """A seq or a version; optional ones are declared as `before: SeqQuery | None = None`."""
 TimeQuery = Annotated[
     datetime, BeforeValidator(parse_time), WithJsonSchema({"type": "string", "format": "date-time"}), Query()

@@ -15,6 +15,7 @@ from typing import Any
 import structlog
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError, WebSocketRequestValidationError
+from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, HTTPConnection, Request
@@ -229,7 +230,19 @@ async def _handle_http_exception(connection: HTTPConnection, error: HTTPExceptio
     answer = await _render(connection, kind())
     if answer is not None and error.headers:
         answer.headers.update(error.headers)
+    if answer is not None and kind is MethodNotAllowed:
+        answer.headers["Allow"] = ", ".join(_list_methods(connection))
     return answer
+
+
+def _list_methods(connection: HTTPConnection) -> list[str]:
+    """All methods of the address (RFC 9110, 15.5.6); Starlette names those of its first route alone."""
+    path = connection.scope["path"].removeprefix(connection.scope.get("root_path", ""))
+    found: set[str] = set()
+    for route in iter_route_contexts(connection.app.routes):
+        if route.methods and route.path_format and route.path_regex.match(path):
+            found |= route.methods
+    return sorted(found)
 
 
 async def _handle_defect(request: Request, error: Exception) -> ProblemResponse:

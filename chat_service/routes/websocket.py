@@ -7,6 +7,7 @@ missed. Everything that goes out is written by the `Connection`.
 from __future__ import annotations
 
 import asyncio
+import re
 from urllib.parse import urlsplit
 
 import structlog
@@ -14,9 +15,9 @@ from fastapi import APIRouter, WebSocket
 from starlette.websockets import WebSocketDisconnect
 
 from chat_service.domain import pushes
-from chat_service.domain.errors import ChatError, Forbidden, NotFound, Unauthenticated, Unavailable
+from chat_service.domain.errors import ChatError, Forbidden, Internal, NotFound, Unauthenticated, Unavailable
 from chat_service.domain.ids import new_id
-from chat_service.domain.models import MAX_ID, Caller
+from chat_service.domain.models import Caller
 from chat_service.domain.views import iso
 from chat_service.routes.commands import CommandHandler
 from chat_service.routes.limits import FRAME_BYTES, socket_limits
@@ -30,6 +31,9 @@ router = APIRouter()
 
 HEARTBEAT_S = 20
 SUBPROTOCOL = "chat.v1"
+NO_CHAT = 0
+"""A malformed id is one that no chat has."""
+_CHAT_ID = re.compile("[1-9][0-9]{0,15}")
 
 
 @router.websocket("/ws")
@@ -41,32 +45,42 @@ async def open_user_socket(websocket: WebSocket) -> None:
 @router.websocket("/ws/{chat_id}")
 async def open_chat_socket(websocket: WebSocket, chat_id: str) -> None:
     """A socket for one chat and the presence of its people."""
-    is_id = chat_id.isascii() and chat_id.isdecimal() and len(chat_id) < 17 and 1 <= int(chat_id) <= MAX_ID
-    await _serve(websocket, int(chat_id) if is_id else 0)
+    await _serve(websocket, int(chat_id) if _CHAT_ID.fullmatch(chat_id) else NO_CHAT)
 
 
 async def _serve(websocket: WebSocket, only_chat_id: int | None) -> None:
     services: Services = websocket.app.state.services
     offered = websocket.scope.get("subprotocols", [])
-    await websocket.accept(subprotocol=SUBPROTOCOL if SUBPROTOCOL in offered else None)
     try:
-        if services.readiness.is_draining:
-            await websocket.close(1012, "server_restarting")
+        await websocket.accept(subprotocol=SUBPROTOCOL if SUBPROTOCOL in offered else None)
+        caller = await _admit(websocket, services)
+        if caller is None:
             return
-        _check_origin(websocket, services)
-        caller = await _authenticate(websocket, services)
-    except ChatError as error:
-        await refuse_socket(websocket, error)
-        return
-    loop = asyncio.get_running_loop()
-    try:
+        loop = asyncio.get_running_loop()
         async with asyncio.timeout(None) as patience:
             socket = services.open_socket(
                 websocket.scope, websocket.send, lambda: patience.reschedule(loop.time())
             )
             await _run(websocket, services, socket, caller, only_chat_id)
     except (TimeoutError, WebSocketDisconnect):
-        log.debug("socket_ended", user_id=caller.id)
+        log.debug("socket_ended")
+
+
+async def _admit(websocket: WebSocket, services: Services) -> Caller | None:
+    """Who is asking; None after the socket was refused and closed."""
+    try:
+        if not services.readiness.is_draining:
+            _check_origin(websocket, services)
+            return await _authenticate(websocket, services)
+        await websocket.close(1012, "server_restarting")
+    except ChatError as error:
+        await refuse_socket(websocket, error)
+    except WebSocketDisconnect:
+        raise
+    except Exception:
+        log.exception("handshake_failed")
+        await refuse_socket(websocket, Internal())
+    return None
 
 
 async def _run(
@@ -79,12 +93,16 @@ async def _run(
             await _open(connection, services)
         except ChatError as error:
             connection.close(*close_code(error))
-        else:
+        except Exception:
+            log.exception("handshake_failed", user_id=caller.id)
+            connection.close(*close_code(Internal()))
+        if connection.is_open and not connection.is_closed:  # it may have been closed while it opened
             services.presence.connected(caller.id)
         await _read(websocket, connection, CommandHandler(connection, services))
     finally:
         services.fanout.disconnect(connection)
-        services.presence.disconnected(caller.id)
+        if connection.is_open:
+            services.presence.disconnected(caller.id)
         socket.release()
 
 

@@ -109,7 +109,8 @@ class ConnectionManager:
         return list(self._connections.get(user_id, ()))
 
     def is_connected(self, user_id: int) -> bool:
-        return user_id in self._connections
+        """Whether any socket of the user is open; one in its handshake is not yet, a closing one no more."""
+        return any(one.is_open and not one.is_closed for one in self._connections.get(user_id, ()))
 
     def count(self) -> int:
         return sum(len(own) for own in self._connections.values())

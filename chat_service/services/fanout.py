@@ -19,7 +19,12 @@ from chat_service.domain.events import (
     TypingChanged,
     UserNotified,
 )
-from chat_service.services.connections import NODE_OUTBOUND_BYTES, Connection, ConnectionManager
+from chat_service.services.connections import (
+    NODE_OUTBOUND_BYTES,
+    OUTBOUND_BYTES,
+    Connection,
+    ConnectionManager,
+)
 from chat_service.services.epoch import Epoch
 from chat_service.services.ports.bus import Bus
 from chat_service.services.ports.metadata import MetadataStore
@@ -29,7 +34,7 @@ from chat_service.services.streams import Streams
 
 log = structlog.get_logger()
 
-TICK_S = 1.0
+TICK_S = 0.5
 EXPIRY_WARNING_S = 60
 RESTART_BATCH = 200
 RESTART_PAUSE_S = 0.1
@@ -104,7 +109,7 @@ class Fanout:
         for user_id in event.user_ids:
             for connection in self._manager.list_of_user(user_id):
                 if connection.is_open and connection.only_chat_id in (None, *event.chat_ids):
-                    connection.write(batch, is_ephemeral=True)
+                    connection.write(batch, is_ephemeral=event.is_ephemeral)
 
     def _end_sessions(self, event: SessionsEnded) -> None:
         self._sessions.forget(event.session_ids)
@@ -114,19 +119,20 @@ class Fanout:
                 _close_ended(connection, event.reason)
 
     def disconnect(self, connection: Connection) -> None:
-        """The socket is gone: forget it, and whatever it was typing."""
+        """The socket is gone: forget it, and whatever its user types on no other."""
         self._streams.close(connection)
         self._manager.remove(connection)
-        stopped = [
-            TypingChanged(chat_id, connection.user_id, is_typing=False) for chat_id in connection.typing_in
-        ]
+        others = self._manager.list_of_user(connection.user_id)
+        stopped = connection.typing_in.difference(*(other.typing_in for other in others))
         if stopped:
-            self._bus.publish(stopped)
+            self._bus.publish(
+                [TypingChanged(chat_id, connection.user_id, is_typing=False) for chat_id in stopped]
+            )
 
     # --- Time -------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Once a second: typing that nobody renewed, tokens that end, sessions that have ended elsewhere,
+        """Twice a second: typing that nobody renewed, tokens that end, sessions that have ended elsewhere,
         another epoch, and too much unsent."""
         while True:
             await asyncio.sleep(TICK_S)
@@ -152,6 +158,9 @@ class Fanout:
 
     def _check_outbound(self) -> None:
         unsent = {one: one.socket.unsent_bytes for one in self._manager.list_all()}
+        for connection, count in unsent.items():
+            if count > OUTBOUND_BYTES:  # what is written outside of a `Connection` (pongs) counts too
+                connection.close(4008, "slow_consumer")
         total = sum(unsent.values())
         for connection in sorted(unsent, key=lambda one: unsent[one], reverse=True):
             if total <= NODE_OUTBOUND_BYTES:

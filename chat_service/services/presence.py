@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from datetime import datetime
 
 import structlog
 
@@ -30,18 +31,22 @@ class PresenceService:
         self._bus = bus
         self._clock = clock
         self._online: set[int] = set()
+        self._leaving: dict[int, asyncio.TimerHandle] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     def connected(self, user_id: int) -> None:
         """A socket has opened; the first one of a user is told to the people of their direct chats."""
+        self._stay(user_id)
         if user_id not in self._online:
             self._online.add(user_id)
-            self._start(self._tell(user_id, pushes.user_online(user_id)))
+            self._start(self._tell(user_id, pushes.user_online(user_id), is_online=True))
 
     def disconnected(self, user_id: int) -> None:
-        """A socket has closed; when none is left two seconds later, the user is offline."""
+        """A socket that was open has closed; two seconds after the last one the user is offline."""
         if not self._manager.is_connected(user_id) and user_id in self._online:
-            self._start(self._go_offline(user_id))
+            self._stay(user_id)
+            loop = asyncio.get_running_loop()
+            self._leaving[user_id] = loop.call_later(OFFLINE_AFTER_S, self._leave, user_id)
 
     async def list_online(self, caller: Caller, chat_id: int) -> list[int]:
         """The participants of a chat who are online now, the caller included, ascending."""
@@ -53,18 +58,24 @@ class PresenceService:
 
         return await self._metadata.read(read)
 
-    async def _go_offline(self, user_id: int) -> None:
-        await asyncio.sleep(OFFLINE_AFTER_S)
-        if self._manager.is_connected(user_id) or user_id not in self._online:
-            return
+    def _stay(self, user_id: int) -> None:
+        leaving = self._leaving.pop(user_id, None)
+        if leaving is not None:
+            leaving.cancel()
+
+    def _leave(self, user_id: int) -> None:
+        del self._leaving[user_id]
         self._online.discard(user_id)
-        seen_at = self._clock()
-        await self._tell(user_id, pushes.user_offline(user_id, seen_at))
+        self._start(self._go_offline(user_id, self._clock()))
+
+    async def _go_offline(self, user_id: int, seen_at: datetime) -> None:
+        await self._tell(user_id, pushes.user_offline(user_id, seen_at), is_online=False)
         await self._metadata.transact(lambda unit: unit.accounts.set_last_seen([user_id], seen_at))
 
-    async def _tell(self, user_id: int, push: bytes) -> None:
+    async def _tell(self, user_id: int, push: bytes, *, is_online: bool) -> None:
+        """Who has come or gone again while the audience was read is told of by that later call alone."""
         peers, chats = await self._metadata.read(lambda unit: _list_audience(unit, user_id))
-        if peers:
+        if peers and is_online is (user_id in self._online):
             self._bus.publish([UserNotified(tuple(peers), push, frozenset(chats))])
 
     def _start(self, work: Coroutine[None, None, None]) -> None:

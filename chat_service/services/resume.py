@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass
 
 from chat_service.domain.errors import NotFound, ResyncRequired
@@ -46,14 +46,6 @@ class ResumeService:
         self._metadata = metadata
         self._history = history
 
-    async def resume(
-        self, user_id: int, cursors: Mapping[int, int], epoch: str | None
-    ) -> AsyncIterator[Step]:
-        """For every chat at least one page of `Changes` (all of them, ascending), or `Resync`, or `Gone`."""
-        for chat_id, since in cursors.items():
-            async for step in self._resume_chat(user_id, chat_id, since, epoch):
-                yield step
-
     async def list_unknown(self, user_id: int, known: Collection[int]) -> list[Joined]:
         """The chats of the user that are not among those `known`."""
 
@@ -64,9 +56,10 @@ class ResumeService:
 
         return [Joined(chat) for chat in await self._metadata.read(read)]
 
-    async def _resume_chat(
+    async def resume_chat(
         self, user_id: int, chat_id: int, since: int, epoch: str | None
     ) -> AsyncIterator[Step]:
+        """All pages of `Changes`, ascending and at least one; or `Resync`, or `Gone`."""
         try:
             chat, _ = await self._metadata.read(lambda unit: access_chat(unit, chat_id, user_id))
             if chat.version - since > BUDGET:

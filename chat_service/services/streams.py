@@ -57,6 +57,7 @@ class Streams:
         self._history = history
         self._epoch = epoch
         self._streams: dict[int, Stream] = {}
+        self._admitting: set[asyncio.Task[None]] = set()
 
     # --- Listening --------------------------------------------------------------------------------
 
@@ -65,8 +66,14 @@ class Streams:
         published since it was registered. Nothing here awaits."""
         for chat_id, version in memberships.items():
             self._enter(connection, chat_id, version)
-        for event in self._manager.take_missed(connection):
-            self._catch_up(connection, event)
+        missed = sorted(self._manager.take_missed(connection), key=lambda one: one.version)
+        heard = {
+            event.chat_id: self._streams[event.chat_id].delivered
+            for event in missed
+            if event.chat_id in self._streams
+        }
+        for event in missed:
+            self._catch_up(connection, event, heard.get(event.chat_id, 0))
             self.offer([event])
 
     def close(self, connection: Connection) -> None:
@@ -103,24 +110,28 @@ class Streams:
         stream.late.pop(connection, None)
 
     def _forget_if_idle(self, chat_id: int) -> None:
-        """Nobody here listens any more. Never in the middle of a delivery, which may bring listeners back."""
+        """Nobody here listens any more. Never in the middle of a delivery, which may bring listeners back.
+
+        What waits for a hole still concerns whoever joins by it."""
         stream = self._streams.get(chat_id)
         if stream is not None and not stream.listeners:
             if stream.filling is not None:
                 stream.filling.cancel()
             del self._streams[chat_id]
+            self.offer([stream.early[version] for version in sorted(stream.early)])
 
-    def _catch_up(self, connection: Connection, event: ChatChanged) -> None:
-        """Apply a membership change that was delivered to others before this socket listened."""
+    def _catch_up(self, connection: Connection, event: ChatChanged, heard: int) -> None:
+        """Deliver what others had heard (up to the version `heard`) before this socket listened."""
         floor = connection.chats.get(event.chat_id)
         if floor is None and connection.user_id in event.joined and event.joined_push is not None:
             if connection.only_chat_id in (None, event.chat_id):
                 self._enter(connection, event.chat_id, event.version)
                 connection.send(event.joined_push)
-        elif floor is not None and event.version > floor and connection.user_id in event.left:
+        elif floor is not None and floor < event.version <= heard:
             connection.send(event.push)
-            self._end(connection, event.chat_id)
-            self._forget_if_idle(event.chat_id)
+            if connection.user_id in event.left:
+                self._end(connection, event.chat_id)
+                self._forget_if_idle(event.chat_id)
 
     # --- Delivering -------------------------------------------------------------------------------
 
@@ -132,6 +143,8 @@ class Streams:
             if stream is not None and event.version > stream.delivered:
                 stream.early[event.version] = event
                 touched[event.chat_id] = stream
+            elif stream is not None:
+                self._admit_later(event)
         for stream in touched.values():
             self._advance(stream)
 
@@ -196,6 +209,42 @@ class Streams:
                 self._manager.enter(connection, stream.chat_id, version)
                 connection.write(batch)
 
+    def _admit_later(self, event: ChatChanged) -> None:
+        """A socket that reads its chats between a commit and its publication begins a stream that counts
+        the change as delivered. Whoever joined by it is let in if the store says that they are in."""
+        for user_id in event.joined:
+            if self._list_strangers(user_id, event.chat_id):
+                task = asyncio.create_task(self._admit(user_id, event.chat_id))
+                self._admitting.add(task)
+                task.add_done_callback(self._admitting.discard)
+
+    def _list_strangers(self, user_id: int, chat_id: int) -> list[Connection]:
+        """The user's open sockets that would listen to the chat and do not."""
+        return [
+            one
+            for one in self._manager.list_of_user(user_id)
+            if one.is_open and one.only_chat_id in (None, chat_id) and chat_id not in one.chats
+        ]
+
+    async def _admit(self, user_id: int, chat_id: int) -> None:
+        while self._list_strangers(user_id, chat_id):
+            try:
+                found = await self._metadata.read(
+                    lambda unit: unit.participants.find_membership(chat_id, user_id)
+                )
+            except Unavailable:
+                await asyncio.sleep(FILL_RETRY_S)
+                continue
+            if found is None:
+                return
+            chat, stream = found[0], self._streams.get(chat_id)
+            if stream is not None and stream.delivered > chat.version:
+                await asyncio.sleep(HOLE_WAIT_S)  # the membership may have ended since it was read
+                continue
+            for connection in self._list_strangers(user_id, chat_id):
+                self._enter(connection, chat_id, chat.version)
+                connection.send(pushes.chat_created(chat, self._epoch.value))
+
     def _end(self, connection: Connection, chat_id: int) -> None:
         """The user's membership is over: this socket hears the chat no more."""
         self._stop_typing(chat_id, connection.user_id)
@@ -245,7 +294,10 @@ class Streams:
                     continue
                 if page is None:
                     break
+                before = stream.delivered
                 self._apply(stream, *page)
+                if stream.delivered == before:  # the store is behind what was heard: it has been restored
+                    await asyncio.sleep(FILL_RETRY_S)
         finally:
             stream.filling = None
         if self._streams.get(stream.chat_id) is stream:
@@ -262,8 +314,8 @@ class Streams:
             if one.is_present and not self._manager.list_listeners(one.user_id, stream.chat_id):
                 self._join(stream, one.user_id, changes.to, pushes.chat_created(chat, self._epoch.value))
         for connection in listening:
-            if connection.user_id in ended:
-                version = ended[connection.user_id]
+            version = ended.get(connection.user_id, 0)
+            if version > stream.late.get(connection, 0):  # else the user has come back since
                 connection.send(pushes.user_left(stream.chat_id, version, connection.user_id))
                 self._end(connection, stream.chat_id)
             else:

@@ -38,6 +38,11 @@ class Socket(Protocol):
         """What has been written and has not left the process."""
         ...
 
+    @property
+    def is_open(self) -> bool:
+        """Whether what is written now may still arrive."""
+        ...
+
     def write(self, batch: Batch) -> None:
         """Send without waiting. Does nothing once the socket is closing."""
         ...
