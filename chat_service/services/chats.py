@@ -12,10 +12,11 @@ import orjson
 
 from chat_service.domain import pushes, rules
 from chat_service.domain.clock import Clock
-from chat_service.domain.errors import Conflict, InvalidCursor, InvalidRequest, NotFound
-from chat_service.domain.events import ChatChanged
+from chat_service.domain.errors import Conflict, InvalidCursor, InvalidRequest, NotFound, Unavailable
+from chat_service.domain.events import ChatChanged, JoinDoubted
 from chat_service.domain.ids import new_id
 from chat_service.domain.models import (
+    MAX_ID,
     AccountState,
     Caller,
     Chat,
@@ -92,16 +93,22 @@ class ChatService:
             made.append(chat)
             return chat, joined
 
+        everybody = (caller.id, *wish.participant_ids)
         try:
             chat, joined = await self._metadata.transact(create)
         except Duplicate:  # somebody else was faster; the next look finds theirs
             chat, joined = await self._metadata.transact(create)
+        except Unavailable:
+            self._bus.publish([JoinDoubted(chat.id, everybody) for chat in made])
+            raise
         if joined:
             self._publish(
                 chat,
                 push=pushes.user_joined(chat, joined),
                 joined=tuple(one.user_id for one in joined),
             )
+        else:
+            self._bus.publish([JoinDoubted(chat.id, everybody)])
         return chat, bool(joined)
 
     def _check_new(self, caller: Caller, wish: NewChat) -> NewChat:
@@ -227,14 +234,17 @@ class ChatService:
     async def list_chats_after(self, caller: Caller, *, cursor: str, limit: int) -> ChatPage:
         """A page behind a cursor (empty: the first). Whoever follows the cursors sees every chat that was
         there at the first page exactly once, whatever is written meanwhile."""
-        as_of, after = _read_cursor(cursor) if cursor else (self._clock(), None)
+        as_of, after = _read_cursor(cursor) if cursor else (None, None)
 
         async def read(unit: Unit) -> ChatPage:
             found = await unit.chats.list_chats(caller.id, limit=limit + 1, as_of=as_of, after=after)
             page = found[:limit]
-            more = len(found) > limit
-            cursor = _write_cursor(as_of, page[-1][1], page[-1][0].id) if more else None
-            return ChatPage(await self._describe(unit, caller, [chat for chat, _ in page]), cursor, None)
+            next_cursor = None
+            if len(found) > limit:
+                # The order is that of the newest activity which the first page saw. By the clock it would
+                # not hold: a message takes its time before the COMMIT that shows it.
+                next_cursor = _write_cursor(as_of or page[0][1], page[-1][1], page[-1][0].id)
+            return ChatPage(await self._describe(unit, caller, [chat for chat, _ in page]), next_cursor, None)
 
         return await self._metadata.read(read)
 
@@ -304,7 +314,9 @@ def _read_cursor(cursor: str) -> tuple[datetime, tuple[datetime, int]]:
         data = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
         as_of, activity, chat_id = orjson.loads(data)
         times = datetime.fromisoformat(as_of), datetime.fromisoformat(activity)
-        if not isinstance(chat_id, int) or any(time.utcoffset() != timedelta(0) for time in times):
+        if type(chat_id) is not int or not 1 <= chat_id <= MAX_ID:
+            raise InvalidCursor
+        if any(time.utcoffset() != timedelta(0) for time in times):
             raise InvalidCursor
     except (ValueError, TypeError, binascii.Error) as error:
         raise InvalidCursor from error

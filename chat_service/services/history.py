@@ -110,7 +110,7 @@ class HistoryService:
 
         async def read(unit: Unit) -> tuple[Chat, _Window]:
             chat, _ = await access_chat(unit, chat_id, user_id)
-            window = _Window(unit, chat_id, user_id, limit)
+            window = _Window(unit, chat, user_id, limit)
             if at is not None:
                 found = await unit.messages.find_seq_at(chat_id, at)
                 await window.read_around(chat.last_seq + 1 if found is None else found)
@@ -235,15 +235,16 @@ def _cut(messages: list[Message], to: int) -> tuple[list[Message], int]:
 class _Window:
     """A stretch of history being read: its rows, and whether there is more on either side."""
 
-    def __init__(self, unit: Unit, chat_id: int, viewer_id: int, limit: int) -> None:
+    def __init__(self, unit: Unit, chat: Chat, viewer_id: int, limit: int) -> None:
         self._unit = unit
-        self._chat_id = chat_id
+        self._chat_id = chat.id
+        self._last_seq = chat.last_seq
         self._viewer_id = viewer_id
         self._limit = limit
         self.rows: list[MessageRow] = []
         self.older = self.newer = False
         self._edge = 0
-        """The seq that an empty window lies above."""
+        """The seq that an empty window lies above, from 0 to the last one."""
 
     @property
     def start(self) -> int:
@@ -257,13 +258,13 @@ class _Window:
         rows = await self._list(before=before, limit=self._limit + 1)
         self.rows, self.older = rows[-self._limit :], len(rows) > self._limit
         if before is not None:
-            self._edge = before - 1
+            self._edge = max(0, min(before - 1, self._last_seq))
             self.newer = bool(await self._list(after=self.end, limit=1))
 
     async def read_after(self, after: int) -> None:
         rows = await self._list(after=after, limit=self._limit + 1)
         self.rows, self.newer = rows[: self._limit], len(rows) > self._limit
-        self._edge = after
+        self._edge = min(after, self._last_seq)
         self.older = bool(await self._list(before=self.start, limit=1))
 
     async def read_around(self, seq: int) -> None:

@@ -28,7 +28,7 @@ from chat_service.services.history import MessageLoader
 from chat_service.services.ports.bus import Bus
 from chat_service.services.ports.content import ContentStore
 from chat_service.services.ports.metadata import MetadataStore, Unit
-from chat_service.services.sending import Outcome, Send, Sender, Sent
+from chat_service.services.sending import Outcome, Send, Sender, Sent, pass_by
 
 SEND_TIMEOUT_S = 5.5
 BODIES_KEPT_FOR = timedelta(minutes=10)
@@ -46,7 +46,21 @@ class Draft:
     reply_to_id: UUID | None = None
 
 
+CHANGE_POINTS = (
+    "edit_body_written",
+    "edit_rows_written",
+    "edit_committed",
+    "deletion_written",
+    "deletion_committed",
+)
+
+
 class MessageService:
+    """`reached` is called with each of `CHANGE_POINTS`, for tests that end the process there: the new text is
+    durable and nothing names it · the rows of an edit were written and COMMIT is next · COMMIT has been
+    answered, before the push · the same two of a deletion. It must return at once, or never.
+    """
+
     def __init__(  # noqa: PLR0913 - its parts, put together once in app.py
         self,
         metadata: MetadataStore,
@@ -58,7 +72,9 @@ class MessageService:
         *,
         mac_key: bytes,
         max_chars: int,
+        reached: Callable[[str], None] = pass_by,
     ) -> None:
+        self._reached = reached
         self._metadata = metadata
         self._content = content
         self._sender = sender
@@ -78,7 +94,7 @@ class MessageService:
             rules.check_client_message_id(draft.client_message_id)
         reply_to = None
         if draft.reply_to_id is not None:
-            reply_to = await self._get_reply_target(caller, draft.chat_id, draft.reply_to_id)
+            reply_to = await self._find_reply_target(caller, draft, draft.reply_to_id)
         message_id = new_id()
         self._sender.submit(
             Send(
@@ -138,6 +154,7 @@ class MessageService:
         body = Body(new_id(), row.chat_id, content)
         if await self._content.insert_bodies([body]):
             raise Unavailable
+        self._reached("edit_body_written")
 
         async def edit(unit: Unit) -> tuple[MessageRow, bool]:
             chat, _ = await access_locked_chat(unit, row.chat_id, caller.id)
@@ -156,14 +173,17 @@ class MessageService:
                 body_sha256=digest,
                 edited_at=now,
             )
-            written_at = present.edited_at or present.created_at
-            earlier = Revision(present.revision, present.body_id, present.body_sha256, written_at)
-            await unit.messages.add_revision(message_id, earlier)
+            if present.revision == 1:
+                first = Revision(1, present.body_id, present.body_sha256, present.created_at)
+                await unit.messages.add_revision(message_id, first)
+            await unit.messages.add_revision(message_id, Revision(changed.revision, body.id, digest, now))
             await unit.messages.update_message(changed)
             await unit.chats.update_chat(replace(chat, version=changed.version))
+            self._reached("edit_rows_written")
             return changed, True
 
         stored, edited = await self._metadata.transact(edit)
+        self._reached("edit_committed")
         message = Message(stored, content)
         if edited:
             push = pushes.message_edited(message)
@@ -190,9 +210,11 @@ class MessageService:
             row = replace(row, version=mine, body_id=None, body_sha256=None, is_deleted=True)
             await unit.messages.update_message(row)
             await unit.chats.update_chat(replace(chat, version=mine))
+            self._reached("deletion_written")
             return row, True
 
         row, deleted = await self._metadata.transact(delete)
+        self._reached("deletion_committed")
         tombstone = Message(row, "")
         if deleted:
             push = pushes.message_deleted(tombstone)
@@ -215,7 +237,7 @@ class MessageService:
 
         row = await self._metadata.transact(hide)
         push = pushes.message_hidden(row.chat_id, row.id, row.seq)
-        self._bus.publish([UserNotified((caller.id,), push, frozenset([row.chat_id]))])
+        self._bus.publish([UserNotified((caller.id,), push, frozenset([row.chat_id]), is_ephemeral=False)])
         return (await self._loader.load([row]))[0]
 
     async def list_revisions(self, caller: Caller, message_id: UUID) -> list[tuple[Revision, str]]:
@@ -228,28 +250,41 @@ class MessageService:
         row, revisions = await self._metadata.read(read)
         if row.body_id is None or row.body_sha256 is None:
             raise NotFound
-        # The row was read first: an edit in between shows as an earlier text too.
-        revisions = [one for one in revisions if one.revision < row.revision]
-        written_at = row.edited_at or row.created_at
-        revisions.append(Revision(row.revision, row.body_id, row.body_sha256, written_at))
+        if not revisions:
+            revisions = [Revision(row.revision, row.body_id, row.body_sha256, row.created_at)]
         texts = await self._loader.load_bodies(row.chat_id, [one.body_id for one in revisions])
         return [(one, texts.get(one.body_id, "")) for one in revisions]
 
     async def purge_discarded(self) -> int:
         """Remove the bodies of messages that were deleted ten minutes ago or more; count them."""
-        due = await self._metadata.read(lambda unit: unit.messages.list_discarded(self._clock(), 500))
-        if due:
+        removed = 0
+        while due := await self._metadata.read(lambda unit: unit.messages.list_discarded(self._clock(), 500)):
+            body_ids = [body_id for _, body_id in due]
             await self._content.delete_bodies(due)
-            await self._metadata.transact(
-                lambda unit: unit.messages.forget_discarded([body_id for _, body_id in due])
-            )
-        return len(due)
+            await self._forget_discarded(body_ids)
+            removed += len(due)
+        return removed
 
-    async def _get_reply_target(self, caller: Caller, chat_id: int, message_id: UUID) -> ReplyTo:
-        row = await self._metadata.read(lambda unit: access_message(unit, message_id, caller.id))
-        if row.chat_id != chat_id:
-            raise NotFound
-        return ReplyTo(row.id, row.seq, row.sender_id)
+    async def _forget_discarded(self, body_ids: list[UUID]) -> None:
+        await self._metadata.transact(lambda unit: unit.messages.forget_discarded(body_ids))
+
+    async def _find_reply_target(self, caller: Caller, draft: Draft, message_id: UUID) -> ReplyTo | None:
+        """What a draft answers; None where its key is taken, for then nothing new is stored: whoever has
+        hidden the target meanwhile still gets the answer to a repeated request."""
+
+        async def read(unit: Unit) -> ReplyTo | None:
+            try:
+                row = await access_message(unit, message_id, caller.id)
+            except NotFound:
+                key = draft.client_message_id
+                if key is None or not await unit.messages.find_replays([(draft.chat_id, caller.id, key)]):
+                    raise
+                return None
+            if row.chat_id != draft.chat_id:
+                raise NotFound
+            return ReplyTo(row.id, row.seq, row.sender_id)
+
+        return await self._metadata.read(read)
 
 
 def _check_edit(row: MessageRow, caller: Caller, revision: int | None) -> None:

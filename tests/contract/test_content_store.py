@@ -94,6 +94,37 @@ async def test_body_is_deleted_only_in_its_chat(content_store: ContentStore) -> 
     assert set(await content_store.get_bodies([key(one), key(other)])) == {one.id, other.id}
 
 
+async def test_ids_are_listed_in_order_between_two_bounds(content_store: ContentStore) -> None:
+    start = uuid4().int >> 16 << 16
+    ids = [UUID(int=start + number) for number in range(1, 8)]
+    bodies = [a_body(chat_id=number, body_id=body_id) for number, body_id in enumerate(ids, 1)]
+    await content_store.insert_bodies(bodies[::-1])
+    keys = [key(body) for body in bodies]
+    lowest, highest = UUID(int=start), UUID(int=start + 9)
+    assert await content_store.list_body_ids(lowest, highest, 100) == keys
+    assert await content_store.list_body_ids(lowest, highest, 3) == keys[:3]
+    assert await content_store.list_body_ids(ids[2], highest, 2) == keys[3:5]
+    assert await content_store.list_body_ids(ids[2], ids[5], 100) == keys[3:5]
+    assert await content_store.list_body_ids(ids[6], highest, 100) == []
+    assert set(keys) <= set(await content_store.list_body_ids(None, UUID(int=2**128 - 1), 100_000))
+
+
+async def test_ids_sort_by_their_bytes(content_store: ContentStore) -> None:
+    ids = [UUID(int=number) for number in (1, 255, 256, 65_536, 2**63, 2**64, 2**96, 2**127, 2**128 - 2)]
+    await content_store.insert_bodies([a_body(body_id=body_id) for body_id in reversed(ids)])
+    listed = [found for _, found in await content_store.list_body_ids(None, UUID(int=2**128 - 1), 100_000)]
+    assert [body_id for body_id in listed if body_id in ids] == ids
+    await content_store.delete_bodies([(1, body_id) for body_id in ids])
+
+
+async def test_store_belongs_to_the_first_who_claims_it(content_store: ContentStore) -> None:
+    owner = await content_store.find_owner()
+    assert owner in {None, "one"}  # MongoDB's was claimed by this test before, if it runs again
+    assert await asyncio.gather(*(content_store.claim("one") for _ in range(5))) == ["one"] * 5
+    assert await content_store.claim("other") == "one"
+    assert await content_store.find_owner() == "one"
+
+
 async def test_same_text_again_is_success(content_store: ContentStore) -> None:
     body = a_body()
     for _ in range(2):

@@ -102,10 +102,11 @@ def test_migrating_again_changes_nothing(empty_url: str) -> None:
     assert (schema_of(empty_url), values_of(empty_url)) == (schema, values)
 
 
-def test_deployment_knows_its_epoch_and_its_fold(empty_url: str) -> None:
+def test_deployment_knows_its_id_its_epoch_and_its_fold(empty_url: str) -> None:
     migrate.upgrade(empty_url)
     values = values_of(empty_url)
     assert re.fullmatch("[0-9a-f]{16}", values.pop("epoch"))
+    assert re.fullmatch("[0-9a-f]{32}", values.pop("deployment_id"))
     assert values == {"fold": "1"}
 
 
@@ -128,7 +129,7 @@ def test_of_several_migrations_at_once_one_does_the_work(empty_url: str) -> None
         for done in [threads.submit(migrate.upgrade, empty_url) for _ in range(4)]:
             done.result()
     assert migrate.current_revision(empty_url) == migrate.head_revision()
-    assert set(values_of(empty_url)) == {"epoch", "fold"}
+    assert set(values_of(empty_url)) == {"epoch", "fold", "deployment_id"}
 
 
 def test_failed_migration_leaves_no_trace_in_sqlite(tmp_path: Path) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.builders import close_clients
 from tests.node import Node, make_settings
+from tests.stores import Stores, open_services
 
 
 @pytest.fixture(scope="module", params=["embedded", "servers"])
@@ -31,3 +34,21 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 async def _close_clients() -> AsyncIterator[None]:
     yield
     await close_clients()
+
+
+@pytest.fixture(params=["embedded", "servers"])
+async def stores(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Stores]:
+    """Empty stores of each pair with the services on them, for tests that damage what is stored."""
+    settings = make_settings(data_dir=tmp_path)
+    if request.param == "servers":
+        # In a thread, because the first test that asks for the servers starts them.
+        urls = [
+            await asyncio.to_thread(request.getfixturevalue, name)
+            for name in ("mysql_database_url", "mongodb_database_url")
+        ]
+        settings = make_settings(
+            data_dir=tmp_path, database_url=urls[0], content_url=urls[1], auto_migrate=True
+        )
+    async with open_services(settings) as opened:
+        yield opened
+        await opened.clean()

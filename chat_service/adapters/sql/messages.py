@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import operator
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, delete, exists, func, insert, select, update
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Select,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    false,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chat_service.adapters.sql.statements import insert_rows, is_one_of
@@ -35,7 +50,9 @@ _COLUMNS = (
     messages.c.reply_to_seq,
     messages.c.reply_to_sender_id,
 )
-_FROM = messages.join(users, users.c.id == messages.c.sender_id)
+# Every sender has a row. An outer join all the same: it makes the optimizer read messages first, in the order
+# of their key; with few users MariaDB joins and sorts half of a long chat for one page instead.
+_FROM = messages.outerjoin(users, users.c.id == messages.c.sender_id)
 _INSERTED = (
     "chat_id",
     "seq",
@@ -52,6 +69,7 @@ _INSERTED = (
     "edited_at",
     "is_deleted",
 )
+_INSERT = insert(messages)
 _CHANGEABLE = ("version", "revision", "body_id", "body_sha256", "edited_at", "is_deleted")
 
 
@@ -65,11 +83,22 @@ def _select() -> Select[Any]:
     return select(*_COLUMNS).select_from(_FROM)
 
 
-def _is_visible_to(viewer_id: int) -> ColumnElement[bool]:
+def _is_visible_to(viewer_id: int | BindParameter[int]) -> ColumnElement[bool]:
     hidden = exists().where(
         hides.c.user_id == viewer_id, hides.c.chat_id == messages.c.chat_id, hides.c.seq == messages.c.seq
     )
     return ~hidden
+
+
+# The pages of history, built once: with statements made anew a page costs a good part more.
+_HISTORY = (
+    _select()
+    .where(messages.c.chat_id == bindparam("chat_id"), _is_visible_to(bindparam("viewer_id")))
+    .limit(bindparam("limit"))
+)
+_AFTER = _HISTORY.where(messages.c.seq > bindparam("after")).order_by(messages.c.seq)
+_NEWEST = _HISTORY.order_by(messages.c.seq.desc())
+_BEFORE = _NEWEST.where(messages.c.seq < bindparam("before"))
 
 
 class SqlMessages:
@@ -85,7 +114,7 @@ class SqlMessages:
             value["reply_to_seq"] = reply and reply.seq
             value["reply_to_sender_id"] = reply and reply.sender_id
             values.append(value)
-        await insert_rows(self._connection, insert(messages), values)
+        await insert_rows(self._connection, _INSERT, values)
 
     async def find_message(self, message_id: UUID) -> MessageRow | None:
         return (await self.find_messages([message_id])).get(message_id)
@@ -97,8 +126,10 @@ class SqlMessages:
     async def find_replays(
         self, keys: Collection[tuple[int, int, str]]
     ) -> dict[tuple[int, int, str], MessageRow]:
+        # Not as one list: SQLite would then go through all messages of each sender.
         columns = (messages.c.chat_id, messages.c.sender_id, messages.c.dedupe_key)
-        rows = await self._list(_select().where(is_one_of(columns, keys)))
+        wanted = (and_(*map(operator.eq, columns, key)) for key in keys)
+        rows = await self._list(_select().where(or_(false(), *wanted)))
         return {(row.chat_id, row.sender_id, row.dedupe_key): row for row in rows}
 
     async def update_message(self, row: MessageRow) -> None:
@@ -118,12 +149,12 @@ class SqlMessages:
         before: int | None = None,
         after: int | None = None,
     ) -> list[MessageRow]:
-        query = _select().where(messages.c.chat_id == chat_id, _is_visible_to(viewer_id)).limit(limit)
+        values = {"chat_id": chat_id, "viewer_id": viewer_id, "limit": limit}
         if after is not None:
-            return await self._list(query.where(messages.c.seq > after).order_by(messages.c.seq))
+            return await self._list(_AFTER, values | {"after": after})
         if before is not None:
-            query = query.where(messages.c.seq < before)
-        return (await self._list(query.order_by(messages.c.seq.desc())))[::-1]
+            return (await self._list(_BEFORE, values | {"before": before}))[::-1]
+        return (await self._list(_NEWEST, values))[::-1]
 
     async def list_page(self, chat_id: int, viewer_id: int, *, limit: int, offset: int) -> list[MessageRow]:
         query = (
@@ -145,19 +176,22 @@ class SqlMessages:
         return (await self._connection.execute(query)).scalar()
 
     async def list_newest(self, viewer_id: int, chat_ids: Collection[int]) -> dict[int, MessageRow]:
-        newest = (
-            select(messages.c.seq)
-            .where(messages.c.chat_id == chats.c.id, _is_visible_to(viewer_id))
-            .order_by(messages.c.seq.desc())
-            .limit(1)
-            .correlate(chats)
-            .scalar_subquery()
+        # Not as "the last one that is not hidden": MySQL would sort all messages of every chat for that.
+        hidden = and_(
+            hides.c.user_id == viewer_id, hides.c.chat_id == chats.c.id, hides.c.seq == chats.c.last_seq
         )
-        query = select(chats.c.id, newest).where(chats.c.id.in_(chat_ids))
-        pairs = [tuple(row) for row in await self._connection.execute(query) if row[1] is not None]
-        if not pairs:
-            return {}
-        rows = await self._list(_select().where(is_one_of((messages.c.chat_id, messages.c.seq), pairs)))
+        query = (
+            select(chats.c.id, chats.c.last_seq, hides.c.seq)
+            .select_from(chats.outerjoin(hides, hidden))
+            .where(chats.c.id.in_(chat_ids), chats.c.last_seq > 0)
+        )
+        last = [tuple(row) for row in await self._connection.execute(query)]
+        rows: list[MessageRow] = []
+        if shown := [(chat_id, seq) for chat_id, seq, hidden_seq in last if hidden_seq is None]:
+            rows = await self._list(_select().where(is_one_of((messages.c.chat_id, messages.c.seq), shown)))
+        for chat_id, _, hidden_seq in last:
+            if hidden_seq is not None:
+                rows += await self.list_history(chat_id, viewer_id, limit=1)
         return {row.chat_id: row for row in rows}
 
     async def list_changed(
@@ -239,5 +273,5 @@ class SqlMessages:
             delete(discarded_bodies).where(discarded_bodies.c.body_id.in_(body_ids))
         )
 
-    async def _list(self, query: Select[Any]) -> list[MessageRow]:
-        return [_to_message(row) for row in await self._connection.execute(query)]
+    async def _list(self, query: Select[Any], values: Mapping[str, Any] | None = None) -> list[MessageRow]:
+        return [_to_message(row) for row in await self._connection.execute(query, values)]

@@ -5,10 +5,22 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Insert, and_, bindparam, case, func, or_, select, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Insert,
+    and_,
+    bindparam,
+    case,
+    func,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects.mysql import insert as mysql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from chat_service.adapters.sql.accounts import USER_COLUMNS, to_user
 from chat_service.adapters.sql.chats import CHAT_COLUMNS, to_chat
@@ -30,8 +42,21 @@ _COLUMNS = (
     participants.c.muted_until,
     participants.c.is_archived,
 )
-_MEMBERSHIP = ("role", "joined_at", "left_at", "version", "read_seq", "delivered_seq")
+_MEMBERSHIP = ("role", "joined_at", "left_at", "version")
+_POSITIONS = ("read_seq", "delivered_seq")
 _FROM = participants.join(users, users.c.id == participants.c.user_id)
+# Built once: a send's transaction and a page of history are short enough for the building of their statements
+# to show.
+_ACCESS = (
+    select(*_COLUMNS, *CHAT_COLUMNS)
+    .select_from(_FROM.join(chats, chats.c.id == participants.c.chat_id))
+    .where(participants.c.chat_id == bindparam("of_chat"), participants.c.user_id == bindparam("of_user"))
+    .where(participants.c.left_at.is_(None))
+)
+_PRESENT = select(participants.c.chat_id, participants.c.user_id, participants.c.role).where(
+    is_one_of((participants.c.chat_id, participants.c.user_id), bindparam("pairs", expanding=True)),
+    participants.c.left_at.is_(None),
+)
 
 
 def _to_participant(row: Sequence[Any]) -> Participant:
@@ -48,13 +73,8 @@ class SqlParticipants:
         return found[0] if found else None
 
     async def find_membership(self, chat_id: int, user_id: int) -> tuple[Chat, Participant] | None:
-        query = (
-            select(*_COLUMNS, *CHAT_COLUMNS)
-            .select_from(_FROM.join(chats, chats.c.id == participants.c.chat_id))
-            .where(participants.c.chat_id == chat_id, participants.c.user_id == user_id)
-            .where(participants.c.left_at.is_(None))
-        )
-        row = (await self._connection.execute(query)).first()
+        values = {"of_chat": chat_id, "of_user": user_id}
+        row = (await self._connection.execute(_ACCESS, values)).first()
         return None if row is None else (to_chat(row[len(_COLUMNS) :]), _to_participant(row))
 
     async def list_participants(
@@ -111,24 +131,22 @@ class SqlParticipants:
         return {(row[0], row[1]): (Position(*row[1:4]), row[4], row[5]) for row in rows}
 
     async def list_present(self, pairs: Collection[tuple[int, int]]) -> dict[tuple[int, int], Role]:
-        query = select(participants.c.chat_id, participants.c.user_id, participants.c.role).where(
-            is_one_of((participants.c.chat_id, participants.c.user_id), pairs),
-            participants.c.left_at.is_(None),
-        )
-        return {(row[0], row[1]): Role(row[2]) for row in await self._connection.execute(query)}
+        rows = await self._connection.execute(_PRESENT, {"pairs": [tuple(pair) for pair in pairs]})
+        return {(row[0], row[1]): Role(row[2]) for row in rows}
 
     async def put_participants(self, changed: Sequence[Participant]) -> None:
-        columns = ("chat_id", "user_id", *_MEMBERSHIP, "muted_until", "is_archived")
+        columns = ("chat_id", "user_id", *_MEMBERSHIP, *_POSITIONS, "muted_until", "is_archived")
         rows = [{name: getattr(one, name) for name in columns} for one in changed]
         await self._connection.execute(self._upsert(), rows)
 
     def _upsert(self) -> Insert:
         if self._connection.dialect.name == "sqlite":
             lite = sqlite_insert(participants)
-            replaced = {name: lite.excluded[name] for name in _MEMBERSHIP}
-            return lite.on_conflict_do_update(index_elements=["chat_id", "user_id"], set_=replaced)
+            return lite.on_conflict_do_update(
+                index_elements=["chat_id", "user_id"], set_=_merge(lite.excluded)
+            )
         mysql = mysql_insert(participants)
-        return mysql.on_duplicate_key_update({name: mysql.inserted[name] for name in _MEMBERSHIP})
+        return mysql.on_duplicate_key_update(_merge(mysql.inserted))
 
     async def list_memberships(self, user_id: int) -> dict[int, int]:
         query = (
@@ -228,6 +246,13 @@ class SqlParticipants:
 def _changed_within(chat_id: int, since: int, bound: int) -> tuple[ColumnElement[bool], ...]:
     version = participants.c.version
     return (participants.c.chat_id == chat_id, version > since, version <= bound)
+
+
+def _merge(new: ReadOnlyColumnCollection[str, Any]) -> dict[str, ColumnElement[Any]]:
+    """What a membership that exists becomes. Positions move without the chat's lock, so the ones that came
+    with it may be behind those in the row."""
+    replaced = {name: new[name] for name in _MEMBERSHIP}
+    return replaced | {name: _greater(participants.c[name], new[name]) for name in _POSITIONS}
 
 
 def _greater(column: ColumnElement[int], value: ColumnElement[int]) -> ColumnElement[int]:

@@ -26,6 +26,7 @@ from chat_service.domain.models import (
     Session,
     User,
 )
+from chat_service.services.ports.audit import Audit
 
 T = TypeVar("T")
 
@@ -214,7 +215,8 @@ class Participants(Protocol):
         ...
 
     async def put_participants(self, participants: Sequence[Participant]) -> None:
-        """Add memberships, or write role, joined_at, left_at, version and positions of existing ones."""
+        """Add memberships, or write role, joined_at, left_at and version of existing ones; their positions
+        move forward, never back."""
         ...
 
     async def list_memberships(self, user_id: int) -> dict[int, int]:
@@ -313,7 +315,8 @@ class Messages(Protocol):
     async def add_revision(self, message_id: UUID, revision: Revision) -> None: ...
 
     async def list_revisions(self, message_id: UUID) -> list[Revision]:
-        """The earlier texts, ascending."""
+        """Every text of a message that has been edited, the present one included, ascending; of one that
+        has not been edited none, because its row says it all."""
         ...
 
     async def discard_bodies(self, message: MessageRow, due_at: datetime) -> None:
@@ -339,6 +342,7 @@ class Unit(Protocol):
     chats: Chats
     participants: Participants
     messages: Messages
+    audit: Audit
 
 
 class MetadataStore(Protocol):
