@@ -1,0 +1,64 @@
+"""`python -m bench [WORKLOAD…] [--publish]`; see `./scripts/bench --help`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from bench import messages, reading
+from bench.report import describe_machine, publish, to_table, write_latest
+from bench.stack import Stack, allow_many_files
+from bench.targets import count_wrong
+from tests.programs import MissingServerError
+from tests.servers import ServerStartError
+
+WORKLOADS = {
+    "sends": messages.sends,
+    "latency": messages.latency,
+    "fanout": messages.fanout,
+    "history": reading.history,
+    "idle": messages.idle,
+    "rest": reading.rest,
+    "start": reading.start,
+}
+
+
+def main() -> int:
+    described = "\n".join(
+        f"  {name:<8} {' '.join((work.__doc__ or '').split())}" for name, work in WORKLOADS.items()
+    )
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench",
+        description=__import__("bench").__doc__,
+        epilog=f"workloads (all, if none is named):\n{described}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("workloads", nargs="*", metavar="WORKLOAD")
+    parser.add_argument("--publish", action="store_true", help="write docs/bench/; needs all workloads")
+    asked = parser.parse_args()
+    unknown = set(asked.workloads) - set(WORKLOADS)
+    if unknown:
+        parser.error(f"there is no workload {', '.join(sorted(unknown))}")
+    names = [name for name in WORKLOADS if name in asked.workloads or not asked.workloads]
+    if asked.publish and len(names) < len(WORKLOADS):
+        parser.error("only a run of all workloads is published")
+    allow_many_files()
+    found = {"machine": describe_machine(), "workloads": {}, "load_averages": {}}
+    with Stack() as stack:
+        for name in names:
+            print(f"{name} …", file=sys.stderr, flush=True)
+            found["load_averages"][name] = round(os.getloadavg()[0], 2)
+            found["workloads"][name] = WORKLOADS[name](stack)
+            write_latest(found)
+    print(to_table(found))
+    if asked.publish:
+        publish(found)
+    return 1 if count_wrong(found["workloads"]) else 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except (MissingServerError, ServerStartError) as error:
+        sys.exit(str(error))

@@ -1,0 +1,182 @@
+"""Results as a table for the terminal, as JSON, and as the page and picture of docs/bench/."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Iterator
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from bench.targets import TARGETS, Target, count_wrong
+
+ROOT = Path(__file__).parents[1]
+LATEST = ROOT / "bench-results" / "latest.json"
+PUBLISHED = ROOT / "docs" / "bench"
+
+
+def describe_machine() -> dict[str, Any]:
+    """What the numbers depend on besides the code; `load_average` above 0 means that others were at work."""
+    return {
+        "cores": os.cpu_count(),
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+        "load_average_before": round(os.getloadavg()[0], 2),
+    }
+
+
+def _list_met(found: dict[str, Any]) -> Iterator[tuple[Target, float, float]]:
+    """The targets of the workloads that ran, each with its value and the share of the goal."""
+    for target in TARGETS:
+        if target.workload in found["workloads"]:
+            results = found["workloads"][target.workload]
+            yield target, target.find(results), target.share(results)
+
+
+def _rows(found: dict[str, Any]) -> list[tuple[str, str, str, str]]:
+    rows = [
+        (
+            target.title,
+            f"{value:,g} {target.unit}" if value < 1000 else f"{value:,.0f} {target.unit}",
+            f"{'≤' if target.is_upper_bound else '≥'} {target.goal:,g}",
+            "met" if share >= 1 else f"{share:.0%}",
+        )
+        for target, value, share in _list_met(found)
+    ]
+    wrong = count_wrong(found["workloads"])
+    rows.append(
+        ("lost, duplicated or misordered deliveries", f"{wrong:,}", "0", "met" if not wrong else "missed")
+    )
+    return rows
+
+
+def to_table(found: dict[str, Any]) -> str:
+    rows = [("measured", "result", "target", ""), *_rows(found)]
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
+
+
+def write_latest(found: dict[str, Any]) -> None:
+    LATEST.parent.mkdir(exist_ok=True)
+    LATEST.write_text(json.dumps(found, indent=2) + "\n")
+
+
+def publish(found: dict[str, Any]) -> None:
+    """Write what is committed: docs/bench/results.json, results.svg and README.md."""
+    PUBLISHED.mkdir(parents=True, exist_ok=True)
+    (PUBLISHED / "results.json").write_text(json.dumps(found, indent=2) + "\n")
+    (PUBLISHED / "results.svg").write_text(_draw(found))
+    (PUBLISHED / "README.md").write_text(_write_page(found))
+
+
+# --- The page -----------------------------------------------------------------------------------------
+
+
+def _write_page(found: dict[str, Any]) -> str:
+    machine = found["machine"]
+    about = (
+        f"On {machine['cores']} cores ({machine['machine']}, Python {machine['python']}), which the server, "
+        "MariaDB, MongoDB and the load generator share; the load average was "
+        f"{machine['load_average_before']:g} before the first run. Every commit is durable: "
+        "`innodb_flush_log_at_trx_commit=1`, `sync_binlog=1`, binary log on, MongoDB with `w:majority` and "
+        "`j:true`. Absolute times of a shared machine mean little; ratios and CPU seconds do."
+    )
+    lines = [
+        "# Benchmarks",
+        "",
+        "Made by `./scripts/bench --publish`; do not edit. All numbers: [results.json](results.json).",
+        "",
+        "![Shares of the targets reached](results.svg)",
+        "",
+        "| measured | result | target | |",
+        "|---|---|---|---|",
+        *(f"| {' | '.join(row)} |" for row in _rows(found)),
+        "",
+        about,
+        "",
+        *_write_costs(found["workloads"]),
+        *_write_calls(found["workloads"]),
+    ]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _find_runs(found: Any, name: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every run of messages below a result, with its path as its name."""
+    if not isinstance(found, dict):
+        return
+    if "cpu_s_per_1000_messages" in found:
+        yield name, found
+        return
+    for key, value in found.items():
+        yield from _find_runs(value, f"{name} {key.replace('_', ' ')}".strip())
+
+
+def _write_costs(workloads: dict[str, Any]) -> list[str]:
+    runs = list(_find_runs(workloads))
+    if not runs:
+        return []
+    lines = [
+        "## CPU seconds",
+        "",
+        "Of server, mariadbd and mongod, from the first message until all had arrived.",
+        "",
+        "| run | messages/s | deliveries/s | p50 / p99 ms | 1,000 durable messages | 100,000 deliveries |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, run in runs:
+        costs = (
+            " + ".join(f"{value:.2f}" for value in run[key].values() if value is not None) or "–"
+            for key in ("cpu_s_per_1000_messages", "cpu_s_per_100000_deliveries")
+        )
+        delays = f"{run['delivered_ms']['p50']} / {run['delivered_ms']['p99']}"
+        rates = f"{run['messages_per_s']:,.0f} | {run['deliveries_per_s']:,.0f}"
+        lines.append(f"| {name} | {rates} | {delays} | {' | '.join(costs)} |")
+    return [*lines, ""]
+
+
+def _write_calls(workloads: dict[str, Any]) -> list[str]:
+    if "rest" not in workloads:
+        return []
+    rows = [
+        f"| `{name}` | {call['requests_per_s']:,.0f} | {call['p50_ms_of_8']:g} | {call['p50_ms_alone']:g} |"
+        for name, call in workloads["rest"].items()
+    ]
+    head = "| call | requests/s of 8 clients | p50 ms of 8 | p50 ms alone |"
+    return ["## REST", "", head, "|---|---|---|---|", *rows, ""]
+
+
+# --- The picture --------------------------------------------------------------------------------------
+
+
+def _draw(found: dict[str, Any]) -> str:
+    """Bars of the shares that were reached, cut off at twice the target, and a line at the target."""
+    step, left, width = 30, 330, 360
+    met = list(_list_met(found))
+    height = step * len(met) + 40
+    size = f'width="{left + width + 150}" height="{height}"'
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" {size} font-family="sans-serif" font-size="13">',
+        f'<rect width="100%" height="{height}" fill="#ffffff"/>',
+    ]
+    for number, (target, value, share) in enumerate(met):
+        y = 12 + number * step
+        bar = round(width / 2 * min(share, 2))
+        colour = "#2b8a3e" if share >= 1 else "#e8590c"
+        title, unit = escape(target.title), escape(target.unit)
+        said = f"{value:,.0f}" if value >= 100 else f"{value:g}"
+        parts += [
+            f'<text x="{left - 8}" y="{y + 14}" text-anchor="end" fill="#212529">{title}</text>',
+            f'<rect x="{left}" y="{y}" width="{bar}" height="20" rx="3" fill="{colour}"/>',
+            f'<text x="{left + bar + 6}" y="{y + 14}" fill="#212529">{said} {unit}</text>',
+        ]
+    line = left + width // 2
+    parts += [
+        f'<line x1="{line}" y1="4" x2="{line}" y2="{height - 26}" stroke="#212529" stroke-dasharray="4 3"/>',
+        f'<text x="{line}" y="{height - 8}" text-anchor="middle" fill="#212529">target</text>',
+        "</svg>",
+    ]
+    return "\n".join(parts) + "\n"
