@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
+from prometheus_client import CONTENT_TYPE_LATEST
 
 from chat_service import __version__
 from chat_service.domain.errors import Unavailable
@@ -65,6 +66,12 @@ async def get_info(services: ServicesDep) -> JsonResponse:
     features = [*_FEATURES, f"registration_{services.settings.registration}"]
     limits = socket_limits(services.settings)
     return JsonResponse({"version": __version__, "limits": limits, "features": features})
+
+
+@router.get("/metrics", include_in_schema=False)
+async def get_metrics(services: ServicesDep) -> Response:
+    """The numbers of this node for Prometheus; see docs/metrics.md."""
+    return Response(services.metrics.render(), media_type=CONTENT_TYPE_LATEST)
 
 
 async def _check(ping: Callable[[], Awaitable[None]]) -> str:

@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chat_service.domain.errors import TooLarge
-from chat_service.routes.problems import problem, request_id_of
+from chat_service.routes.problems import count_refusal, problem, request_id_of
 
 MAX_BODY_BYTES = 256 * 1024
 API_PREFIX = "/api/v1"
@@ -139,6 +139,7 @@ class BodyLimit:
         declared = Headers(scope=scope).get("content-length", "")
         # Longer than any number that could pass, and `int` refuses thousands of digits.
         if declared.isdecimal() and (len(declared) > 18 or int(declared) > self.max_bytes):
+            count_refusal(scope, TooLarge())
             await problem(TooLarge(), request_id_of(scope))(scope, receive, send)
             return
         received = 0

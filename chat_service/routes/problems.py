@@ -197,6 +197,7 @@ class CatchAll:
                 # Too late for a problem; the server must cut the connection.
                 raise
             _log.exception("request failed", method=scope["method"], path=scope["path"])
+            count_refusal(scope, Internal())
             await problem(Internal(), request_id_of(scope))(scope, receive, send)
 
 
@@ -205,15 +206,25 @@ def request_id_of(scope: Scope) -> str | None:
     return found if isinstance(found, str) else None
 
 
+def count_refusal(scope: Scope, error: ChatError) -> None:
+    """Add to the metrics of the node, where the application has any."""
+    services = getattr(scope["app"].state, "services", None)
+    if services is not None:
+        services.metrics.refusals.labels(error.code).inc()
+
+
 async def _render(connection: HTTPConnection, error: ChatError) -> ProblemResponse | None:
     if isinstance(connection, WebSocket):
         await refuse_socket(connection, error)
         return None
+    count_refusal(connection.scope, error)
     return problem(error, request_id_of(connection.scope))
 
 
 async def _handle_validation_error(request: Request, error: RequestValidationError) -> ProblemResponse:
-    return problem(invalid_request(error.errors()), request_id_of(request.scope))
+    refusal = invalid_request(error.errors())
+    count_refusal(request.scope, refusal)
+    return problem(refusal, request_id_of(request.scope))
 
 
 async def _handle_socket_validation_error(websocket: WebSocket, _: Exception) -> None:

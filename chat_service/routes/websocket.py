@@ -22,7 +22,7 @@ from chat_service.domain.views import iso
 from chat_service.routes.commands import CommandHandler
 from chat_service.routes.limits import FRAME_BYTES, socket_limits
 from chat_service.routes.problems import close_code, refuse_socket
-from chat_service.services.connections import CONNECTIONS_PER_USER, Connection
+from chat_service.services.connections import CONNECTIONS_PER_USER, SLOW_CONSUMER, Connection
 from chat_service.services.container import Services
 from chat_service.services.ports.socket import Socket
 
@@ -101,6 +101,8 @@ async def _run(
         await _read(websocket, connection, CommandHandler(connection, services))
     finally:
         services.fanout.disconnect(connection)
+        if connection.closed_with == SLOW_CONSUMER:
+            services.metrics.slow_consumers.inc()
         if connection.is_open:
             services.presence.disconnected(caller.id)
         socket.release()

@@ -27,6 +27,7 @@ NODE_OUTBOUND_BYTES = 512 * 1024 * 1024
 """Above this much unsent on the whole node, the fullest sockets go first."""
 CONNECTIONS_PER_USER = 20
 TYPING_LASTS_S = 10.0
+SLOW_CONSUMER = 4008
 
 
 @dataclass(eq=False, slots=True)
@@ -47,6 +48,8 @@ class Connection:
     is_open: bool = False
     """Whether it is told what happens; before that, it collects what it misses."""
     is_closed: bool = False
+    closed_with: int | None = None
+    """The close code, where it was the server that ended the connection."""
 
     @property
     def user_id(self) -> int:
@@ -62,7 +65,7 @@ class Connection:
             return
         unsent = self.socket.unsent_bytes
         if unsent > OUTBOUND_BYTES:
-            self.close(4008, "slow_consumer")
+            self.close(SLOW_CONSUMER, "slow_consumer")
         elif not (is_ephemeral and unsent > EPHEMERAL_UP_TO_BYTES):
             self.socket.write(batch)
 
@@ -71,7 +74,7 @@ class Connection:
 
     def close(self, code: int, reason: str) -> None:
         if not self.is_closed:
-            self.is_closed = True
+            self.is_closed, self.closed_with = True, code
             self.socket.close(code, reason)
 
 
@@ -111,6 +114,9 @@ class ConnectionManager:
     def is_connected(self, user_id: int) -> bool:
         """Whether any socket of the user is open; one in its handshake is not yet, a closing one no more."""
         return any(one.is_open and not one.is_closed for one in self._connections.get(user_id, ()))
+
+    def count_unsent_bytes(self) -> int:
+        return sum(one.socket.unsent_bytes for one in self.list_all())
 
     def count(self) -> int:
         return sum(len(own) for own in self._connections.values())

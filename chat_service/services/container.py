@@ -15,6 +15,7 @@ from chat_service.services.fanout import Fanout
 from chat_service.services.history import HistoryService
 from chat_service.services.limits import Limits
 from chat_service.services.messages import MessageService
+from chat_service.services.metrics import Metrics
 from chat_service.services.participants import ParticipantService
 from chat_service.services.ports import Bus, ContentStore, MetadataStore
 from chat_service.services.ports.socket import Socket
@@ -47,6 +48,7 @@ class Services:
     bus: Bus
     epoch: Epoch
     readiness: Readiness
+    metrics: Metrics
     accounts: AccountService
     sessions: SessionService
     limits: Limits
