@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -18,12 +18,14 @@ from starlette.middleware.cors import CORSMiddleware
 from chat_service import __version__
 from chat_service.adapters.bus_memory import MemoryBus
 from chat_service.adapters.content_sqlite import SqliteContentStore
+from chat_service.adapters.content_timed import TimedContentStore
 from chat_service.adapters.sockets import open_socket
 from chat_service.adapters.sql.migrate import upgrade
 from chat_service.adapters.sql.store import SqlMetadataStore
 from chat_service.adapters.sqlite_file import FileInUse, lock_for_serving
 from chat_service.domain.clock import Clock, system_clock
 from chat_service.domain.errors import Unavailable
+from chat_service.logs import redact
 from chat_service.routes import api, middleware
 from chat_service.routes.documentation import PROBLEM_RESPONSES
 from chat_service.routes.problems import install_problem_handlers
@@ -36,6 +38,7 @@ from chat_service.services.fanout import Fanout
 from chat_service.services.history import HistoryService, MessageLoader
 from chat_service.services.limits import Limits
 from chat_service.services.messages import MessageService
+from chat_service.services.metrics import Metrics
 from chat_service.services.participants import ParticipantService
 from chat_service.services.passwords import Passwords
 from chat_service.services.ports import ContentStore, MetadataStore
@@ -43,9 +46,10 @@ from chat_service.services.presence import PresenceService
 from chat_service.services.readiness import Readiness
 from chat_service.services.receipts import ReceiptService
 from chat_service.services.resume import ResumeService
-from chat_service.services.sending import Sender
+from chat_service.services.sending import Sender, pass_by
 from chat_service.services.sessions import SessionService
 from chat_service.services.streams import Streams
+from chat_service.services.sweeper import ForeignStore, Sweeper, check_owner, claim_content
 from chat_service.services.tokens import Tokens, derive_key
 from chat_service.settings import Environment, Settings
 from chat_service.supervisor import Supervisor
@@ -61,13 +65,15 @@ class StartupError(Exception):
     """The node cannot start; the message says what to do about it."""
 
 
-def create_app(settings: Settings, *, clock: Clock = system_clock) -> FastAPI:
+def create_app(
+    settings: Settings, *, clock: Clock = system_clock, reached: Callable[[str], None] = pass_by
+) -> FastAPI:
     """The ASGI application of one node. Nothing connects before its lifespan begins.
 
     Its services are `app.state.services`. Any ASGI server may run it; `chat_service.server` runs it with
     the fast path to the sockets and a restart that clients hear of.
     """
-    services = build_services(settings, clock)
+    services = build_services(settings, clock, reached)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -100,11 +106,14 @@ def create_app(settings: Settings, *, clock: Clock = system_clock) -> FastAPI:
     return app
 
 
-def build_services(settings: Settings, clock: Clock = system_clock) -> Services:
-    """Everything a node consists of, connected to nothing yet."""
+def build_services(
+    settings: Settings, clock: Clock = system_clock, reached: Callable[[str], None] = pass_by
+) -> Services:
+    """Everything a node consists of, connected to nothing yet. Tests give `reached`; see `Sender`."""
     key = settings.load_secret_key()
-    metadata, content = SqlMetadataStore(settings.metadata_url), open_content_store(settings)
-    bus, epoch = MemoryBus(), Epoch()
+    bus, epoch, metrics = MemoryBus(), Epoch(), Metrics()
+    metadata = SqlMetadataStore(settings.metadata_url, observe=metrics.observe_store("metadata"))
+    content = TimedContentStore(open_content_store(settings), metrics.observe_store("content"))
     tokens = Tokens(
         key,
         access_lifetime=timedelta(minutes=settings.access_token_minutes),
@@ -114,9 +123,11 @@ def build_services(settings: Settings, clock: Clock = system_clock) -> Services:
     sessions = SessionService(metadata, bus, tokens, clock)
     loader = MessageLoader(metadata, content)
     history = HistoryService(metadata, loader, epoch)
-    sender = Sender(metadata, content, bus, clock)
+    sender = Sender(metadata, content, bus, clock, metrics, reached=reached)
     manager = ConnectionManager()
-    streams = Streams(manager, metadata, history, epoch)
+    streams = Streams(manager, metadata, history, epoch, metrics)
+    metrics.watch_gauge("chat_connections", "Open sockets.", manager.count)
+    metrics.watch_gauge("chat_unsent_bytes", "Bytes written and not sent.", manager.count_unsent_bytes)
     mac_key = derive_key(key, "request-mac")
     return Services(
         settings=settings,
@@ -126,6 +137,7 @@ def build_services(settings: Settings, clock: Clock = system_clock) -> Services:
         bus=bus,
         epoch=epoch,
         readiness=Readiness(),
+        metrics=metrics,
         accounts=AccountService(
             metadata, sessions, Passwords(), clock, registration_open=settings.registration == "open"
         ),
@@ -146,6 +158,7 @@ def build_services(settings: Settings, clock: Clock = system_clock) -> Services:
             clock,
             mac_key=mac_key,
             max_chars=settings.max_message_chars,
+            reached=reached,
         ),
         sender=sender,
         history=history,
@@ -177,9 +190,11 @@ async def run_services(services: Services) -> AsyncIterator[None]:
         supervisor.start("sender", services.sender.run)
         supervisor.start("receipts", services.receipts.run)
         supervisor.start("fanout", services.fanout.run)
+        supervisor.start("loop_lag", services.metrics.watch_loop)
         supervisor.start("watch", lambda: services.streams.watch(WATCH_EVERY_S))
         supervisor.start_every("discarded_bodies", PURGE_BODIES_EVERY_S, services.messages.purge_discarded)
         supervisor.start_every("ended_sessions", PURGE_SESSIONS_EVERY_S, services.sessions.purge_expired)
+        supervisor.start("sweeper", Sweeper(services.metadata, services.content, services.clock).run)
         services.readiness.has_started = True
         yield
     finally:
@@ -203,6 +218,39 @@ async def open_metadata_store(settings: Settings) -> AsyncIterator[SqlMetadataSt
         yield store
     finally:
         await store.close()
+
+
+@asynccontextmanager
+async def open_stores(settings: Settings) -> AsyncIterator[tuple[MetadataStore, ContentStore]]:
+    """Both stores as they are, for a command that judges them: nothing is made, migrated or claimed.
+
+    Raises `StartupError` where one is missing, does not answer, or does not belong to the other.
+    """
+    _check_files_exist(settings)
+    metadata, content = SqlMetadataStore(settings.metadata_url), open_content_store(settings)
+    try:
+        await metadata.connect()
+        await _check_schema(metadata, settings, may_migrate=False)
+        try:
+            await content.connect()
+            await check_owner(metadata, content)
+        except Unavailable as error:
+            address = redact(settings.body_url)
+            raise StartupError(
+                f"The content store (CHAT_CONTENT_URL) cannot be used at {address}."
+            ) from error
+        except ForeignStore as error:
+            raise StartupError(str(error)) from error
+        yield metadata, content
+    finally:
+        await metadata.close()
+        await content.close()
+
+
+def _check_files_exist(settings: Settings) -> None:
+    for url in (settings.metadata_url, settings.body_url):
+        if url.startswith("sqlite") and not Path(str(make_url(url).database)).exists():
+            raise StartupError(f"{make_url(url).database} does not exist; no server has served from it.")
 
 
 def _claim_files(settings: Settings) -> list[int]:
@@ -230,6 +278,7 @@ async def _prepare_stores(services: Services) -> None:
     await services.content.connect()
     await _check_schema(services.metadata, settings)
     services.epoch.value = await services.metadata.get_epoch()
+    await _claim_content(services)
     if settings.redis_url.get_secret_value():
         log.warning(
             "redis_unused", reason="nodes are not joined yet: this build has the in-process bus alone"
@@ -241,6 +290,16 @@ async def _prepare_stores(services: Services) -> None:
         raise StartupError(f"A store would lose acknowledged messages: {' '.join(weaknesses)}")
 
 
+async def _claim_content(services: Services) -> None:
+    """Refuse to serve with the texts of another deployment; the sweeper asks again where this cannot."""
+    try:
+        await claim_content(services.metadata, services.content)
+    except Unavailable:
+        log.warning("content_unclaimed", reason="the content store does not answer yet")
+    except ForeignStore as error:
+        raise StartupError(str(error)) from error
+
+
 async def _find_weaknesses(services: Services) -> list[str]:
     try:
         return [*await services.metadata.check_safety(), *await services.content.check_safety()]
@@ -249,11 +308,11 @@ async def _find_weaknesses(services: Services) -> list[str]:
         return []
 
 
-async def _check_schema(store: MetadataStore, settings: Settings) -> None:
+async def _check_schema(store: MetadataStore, settings: Settings, *, may_migrate: bool = True) -> None:
     try:
         if await store.has_current_schema():
             return
-        if settings.is_embedded or settings.auto_migrate:
+        if may_migrate and (settings.is_embedded or settings.auto_migrate):
             await asyncio.to_thread(upgrade, settings.metadata_url)
             return
     except Unavailable as error:

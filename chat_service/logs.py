@@ -157,7 +157,10 @@ def configure_logging(level: str, environment: Environment | str, *, stream: Tex
 def _build_formatter(shared: list[Processor], *, is_console: bool) -> _Formatter:
     last: list[Processor] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
     if is_console:
-        last += [_hide_secrets, structlog.dev.ConsoleRenderer()]
+        last += [
+            _hide_secrets,
+            structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
+        ]
     else:
         last += [
             structlog.processors.format_exc_info,

@@ -14,6 +14,7 @@ import uvicorn
 
 from chat_service.app import create_app
 from chat_service.domain.clock import Clock, system_clock
+from chat_service.logs import configure_logging
 from chat_service.server import NodeServer, make_config, run_node
 from chat_service.services.container import Services
 from chat_service.settings import Settings
@@ -45,6 +46,7 @@ class Node:
     """Start it with `with Node(settings) as node:`; `node.services` is what runs in its thread."""
 
     def __init__(self, settings: Settings, *, clock: Clock = system_clock, **config: Any) -> None:
+        configure_logging("warning", "staging")  # structlog's own default draws tracebacks for seconds
         self.settings = settings
         self._app = create_app(settings, clock=clock)
         self.services: Services = self._app.state.services

@@ -5,7 +5,8 @@ An event carries its push already encoded as JSON, so that it is encoded once fo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from uuid import UUID
 
 
@@ -25,6 +26,17 @@ class ChatChanged:
     joined_push: bytes | None = None
     ends_typing_of: int | None = None
     """Whoever has sent a message has stopped typing it."""
+    committed_at_s: float = field(default_factory=time.monotonic, compare=False)
+    """When the node that made the change heard of its commit, by that node's monotonic clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class JoinDoubted:
+    """People may have joined a chat by a change whose outcome is unknown or was told to nobody: for those
+    of them whose sockets do not hear the chat, the store is asked."""
+
+    chat_id: int
+    user_ids: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,4 +78,4 @@ class SessionsEnded:
     """The error code that the close reason gives."""
 
 
-Event = ChatChanged | ChatSignalled | TypingChanged | UserNotified | SessionsEnded
+Event = ChatChanged | JoinDoubted | ChatSignalled | TypingChanged | UserNotified | SessionsEnded

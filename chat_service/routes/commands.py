@@ -44,17 +44,6 @@ class CommandHandler:
         self._has_room.set()
         self._known_chats: set[int] = set()
         """What the client has named in `resume` frames so far."""
-        self._handlers: dict[type, Callable[[Any], Awaitable[None]]] = {
-            frames.SendMessage: self._send_message,
-            frames.EditMessage: self._edit_message,
-            frames.DeleteMessage: self._delete_message,
-            frames.Typing: self._set_typing,
-            frames.MarkAsRead: self._mark_as_read,
-            frames.MarkAsDelivered: self._mark_as_delivered,
-            frames.Resume: self._resume,
-            frames.Authenticate: self._authenticate,
-            frames.Ping: self._ping,
-        }
 
     async def handle(self, text: str) -> None:
         """Carry out one frame. Whatever is wrong with it is answered, and never ends the process."""
@@ -63,7 +52,7 @@ class CommandHandler:
             command = parse_command(text)
             ref = command.ref
             self._budget.take()
-            await self._handlers[type(command)](command)
+            await _HANDLERS[type(command)](self, command)
         except RefusedFrame as refused:
             self._refuse(refused.error, refused.ref)
         except ChatError as error:
@@ -75,6 +64,7 @@ class CommandHandler:
             self._refuse(Internal(), ref)
 
     def _refuse(self, error: ChatError, ref: str | None) -> None:
+        self._services.metrics.refusals.labels(error.code).inc()
         self._connection.send(error_frame(error, ref))
         if self._budget.strike():
             self._connection.close(1008, "flooding")
@@ -176,8 +166,10 @@ class CommandHandler:
                 if is_out:
                     break
         if frame.complete and only is None:
+            before = set(self._connection.chats)
             for joined in await self._services.resume.list_unknown(caller.id, self._known_chats):
-                if not await self._send_step(joined, frame.ref):
+                has_left = joined.chat.id in before and joined.chat.id not in self._connection.chats
+                if not has_left and not await self._send_step(joined, frame.ref):
                     return
             self._known_chats.clear()
         self._ack(frame.ref)
@@ -187,9 +179,18 @@ class CommandHandler:
         if isinstance(step, Gone) and step.chat_id in self._connection.chats:
             # The user came back after it was read that they had gone, and may have heard so already.
             step = Resync(step.chat_id, self._connection.chats[step.chat_id])
+        self._count(step)
         self._connection.send(self._encode(step, ref))
         await self._connection.socket.drained()
         return self._connection.socket.is_open
+
+    def _count(self, step: Step) -> None:
+        metrics = self._services.metrics
+        if isinstance(step, Changes):
+            metrics.resumes.inc(0 if step.has_more else 1)
+            metrics.resume_changes.observe(step.to - step.since)
+        elif isinstance(step, Resync):
+            metrics.resyncs.inc()
 
     def _encode(self, step: Step, ref: str | None) -> bytes:
         match step:
@@ -215,3 +216,16 @@ class CommandHandler:
     async def _ping(self, frame: frames.Ping) -> None:
         now = iso(self._services.clock())
         self._connection.send(pushes.encode({"type": "pong", "ref": frame.ref, "server_time": now}))
+
+
+_HANDLERS: dict[type, Callable[[CommandHandler, Any], Awaitable[None]]] = {
+    frames.SendMessage: CommandHandler._send_message,  # noqa: SLF001 - one table for all sockets, not one each
+    frames.EditMessage: CommandHandler._edit_message,  # noqa: SLF001
+    frames.DeleteMessage: CommandHandler._delete_message,  # noqa: SLF001
+    frames.Typing: CommandHandler._set_typing,  # noqa: SLF001
+    frames.MarkAsRead: CommandHandler._mark_as_read,  # noqa: SLF001
+    frames.MarkAsDelivered: CommandHandler._mark_as_delivered,  # noqa: SLF001
+    frames.Resume: CommandHandler._resume,  # noqa: SLF001
+    frames.Authenticate: CommandHandler._authenticate,  # noqa: SLF001
+    frames.Ping: CommandHandler._ping,  # noqa: SLF001
+}

@@ -15,6 +15,7 @@ from chat_service.domain.events import (
     ChatChanged,
     ChatSignalled,
     Event,
+    JoinDoubted,
     SessionsEnded,
     TypingChanged,
     UserNotified,
@@ -83,6 +84,8 @@ class Fanout:
                 self._end_sessions(event)
             case ChatChanged():
                 self._streams.offer([event])
+            case JoinDoubted():
+                self._streams.admit(event.chat_id, event.user_ids)
 
     # --- Typing -----------------------------------------------------------------------------------
 

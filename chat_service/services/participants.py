@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from chat_service.domain import pushes, rules
 from chat_service.domain.clock import Clock
-from chat_service.domain.errors import Conflict, NotFound
-from chat_service.domain.events import ChatChanged
+from chat_service.domain.errors import Conflict, NotFound, Unavailable
+from chat_service.domain.events import ChatChanged, JoinDoubted
 from chat_service.domain.models import Caller, Chat, Participant, Role
 from chat_service.services.access import access_chat, access_locked_chat
 from chat_service.services.chats import end_membership, get_active_users, make_participant
@@ -61,12 +61,18 @@ class ParticipantService:
                 await unit.chats.update_chat(chat)
             return chat, joined, await unit.participants.list_participants(chat_id)
 
-        chat, joined, everybody = await self._metadata.transact(add)
+        try:
+            chat, joined, everybody = await self._metadata.transact(add)
+        except Unavailable:
+            self._bus.publish([JoinDoubted(chat_id, tuple(wanted))])
+            raise
         if joined:
             ids = tuple(one.user_id for one in joined)
             created = pushes.chat_created(chat, self._epoch.value)
             push = pushes.user_joined(chat, joined)
             self._bus.publish([ChatChanged(chat.id, chat.version, push, ids, (), created)])
+        else:
+            self._bus.publish([JoinDoubted(chat_id, tuple(wanted))])
         return everybody
 
     async def remove_participant(self, caller: Caller, chat_id: int, user_id: int) -> None:

@@ -52,7 +52,12 @@ class ResumeService:
         async def read(unit: Unit) -> list[Chat]:
             memberships = await unit.participants.list_memberships(user_id)
             unknown = memberships.keys() - set(known)
-            return await unit.chats.get_chats(sorted(unknown)) if unknown else []
+            chats = await unit.chats.get_chats(sorted(unknown)) if unknown else []
+            if all(chat.version == memberships[chat.id] for chat in chats):
+                return chats
+            # Whoever has been removed since must not be shown the chat as it stands without them.
+            present = await unit.participants.list_memberships(user_id)
+            return [chat for chat in chats if chat.id in present]
 
         return [Joined(chat) for chat in await self._metadata.read(read)]
 

@@ -30,6 +30,7 @@ from chat_service.domain.errors import (
 )
 from chat_service.domain.events import ChatChanged
 from chat_service.domain.models import Body, Chat, Message, MessageRow, ReplyTo
+from chat_service.services.metrics import Metrics
 from chat_service.services.ports.bus import Bus
 from chat_service.services.ports.content import ContentStore
 from chat_service.services.ports.metadata import Duplicate, MetadataStore, Unit
@@ -85,6 +86,8 @@ class _Result:
     """New messages, in the order of their versions within each chat."""
     replayed: list[tuple[Send, MessageRow]] = field(default_factory=list)
     refused: list[tuple[Send, ChatError]] = field(default_factory=list)
+    conflicts: dict[tuple[int, int, str], MessageRow] = field(default_factory=dict)
+    """What is stored under the key of a send that was refused because of it."""
     skipped: list[Send] = field(default_factory=list)
     """Sends into chats that somebody else holds locked."""
 
@@ -99,10 +102,47 @@ class _BodiesFailed(Exception):
         super().__init__()
 
 
-class Sender:
-    """The committer of one node; `run` is one long task, and `submit` the only way in."""
+def pass_by(_point: str) -> None:
+    """What nodes do at a named point on the way of a change: nothing."""
 
-    def __init__(self, metadata: MetadataStore, content: ContentStore, bus: Bus, clock: Clock) -> None:
+
+SEND_POINTS = (
+    "bodies_started",
+    "chats_locked",
+    "rows_inserted",
+    "counters_written",
+    "bodies_durable",
+    "committed",
+    "answered",
+    "published",
+)
+
+
+class Sender:
+    """The committer of one node; `run` is one long task, and `submit` the only way in.
+
+    `reached` is called with each of `SEND_POINTS` as a batch passes it, for tests that end the process
+    there: the insert of the bodies was begun · the chats are locked, in a transaction · the rows of new
+    messages were inserted · the counters of their chats were raised · the bodies are durable and COMMIT is
+    next · COMMIT has been answered · every send has its answer · the pushes were published. The second to
+    the fifth are passed again when a transaction is repeated, and the third and fourth only for new
+    messages. It must return at once, or never.
+    """
+
+    def __init__(  # noqa: PLR0913 - its parts, put together once in app.py
+        self,
+        metadata: MetadataStore,
+        content: ContentStore,
+        bus: Bus,
+        clock: Clock,
+        metrics: Metrics,
+        *,
+        max_batch: int = MAX_BATCH_MESSAGES,
+        reached: Callable[[str], None] = pass_by,
+    ) -> None:
+        self._metrics = metrics
+        self._max_batch = max_batch
+        self._reached = reached
         self._metadata = metadata
         self._content = content
         self._bus = bus
@@ -144,7 +184,7 @@ class Sender:
         batch: list[Send] = []
         size = 0
         oldest_s = asyncio.get_running_loop().time() - MAX_AGE_S
-        while self._waiting and len(batch) < MAX_BATCH_MESSAGES and size < MAX_BATCH_BYTES:
+        while self._waiting and len(batch) < self._max_batch and size < MAX_BATCH_BYTES:
             send = self._waiting.popleft()
             if send.accepted_at_s < oldest_s:
                 _answer(send, Unavailable())
@@ -170,11 +210,13 @@ class Sender:
                 _settle(batch, Internal())
                 return
             log.warning("batch_failed", messages=len(batch), exc_info=True)
-            for send in batch:
+            rest = deque(batch)
+            while rest:
+                send = rest.popleft()
                 if skip_locked and send.chat_id in self._blocked:
                     self._set_aside([send])
                 else:
-                    await self._commit([send], lane, skip_locked=skip_locked)
+                    await self._commit([send], rest, skip_locked=skip_locked)
         else:
             skipped = {send.key for send in result.skipped}
             self._set_aside([send for send in batch if send.key in skipped])
@@ -184,6 +226,7 @@ class Sender:
         """Start the bodies first, so that their journal write overlaps with the metadata statements."""
         bodies = [Body(send.id, send.chat_id, send.content) for send in sends]
         writing = asyncio.create_task(self._content.insert_bodies(bodies))
+        self._reached("bodies_started")
         try:
             return await self._store(sends, writing, skip_locked=skip_locked)
         finally:
@@ -206,6 +249,7 @@ class Sender:
                 failed += [(send, Unavailable()) for send in sends if send.id in error.body_ids]
                 sends = [send for send in sends if send.id not in error.body_ids]
             else:
+                self._reached("committed")
                 result.refused += failed
                 return result
 
@@ -222,17 +266,19 @@ class Sender:
         if not sends:
             return result
         chats = await unit.chats.lock_chats({send.chat_id for send in sends}, skip_locked=skip_locked)
+        self._reached("chats_locked")
         present = await unit.participants.list_present({(send.chat_id, send.sender_id) for send in sends})
         new: list[Send] = []
         for send in sends:
-            if skip_locked and send.chat_id not in chats:
-                result.skipped.append(send)
-            elif (send.chat_id, send.sender_id) not in present:
+            if (send.chat_id, send.sender_id) not in present:
                 result.refused.append((send, NotFound()))
+            elif skip_locked and send.chat_id not in chats:
+                result.skipped.append(send)
             else:
                 new.append(send)
         await self._insert(unit, new, chats, result)
         await _await_bodies(writing, new)
+        self._reached("bodies_durable")
         return result
 
     async def _insert(self, unit: Unit, new: list[Send], chats: dict[int, Chat], result: _Result) -> None:
@@ -240,11 +286,17 @@ class Sender:
             return
         result.stored, advanced = _number(new, chats, self._clock())
         try:
-            await unit.messages.add_messages([row for _, row in result.stored])
+            await self._add(unit, result.stored, advanced)
         except Duplicate:
             await self._insert_unknown(unit, new, chats, result)
-        else:
-            await unit.chats.advance_chats(advanced)
+
+    async def _add(
+        self, unit: Unit, numbered: Sequence[tuple[Send, MessageRow]], advanced: Sequence[Chat]
+    ) -> None:
+        await unit.messages.add_messages([row for _, row in numbered])
+        self._reached("rows_inserted")
+        await unit.chats.advance_chats(advanced)
+        self._reached("counters_written")
 
     async def _insert_unknown(
         self, unit: Unit, new: list[Send], chats: dict[int, Chat], result: _Result
@@ -260,27 +312,35 @@ class Sender:
         unknown = [send for send in new if send.key not in found]
         result.stored, advanced = _number(unknown, chats, self._clock())
         if unknown:
-            await unit.messages.add_messages([row for _, row in result.stored])
-            await unit.chats.advance_chats(advanced)
+            await self._add(unit, result.stored, advanced)
         result.stored = sorted(ours + result.stored, key=lambda pair: pair[1].version)
         for send, row in theirs:
             if row.request_mac == send.request_mac:
                 result.replayed.append((send, row))
             else:
                 result.refused.append((send, ClientMessageIdConflict()))
+                result.conflicts[send.key] = row
 
     async def _finish(self, batch: list[Send], followers: list[Send], result: _Result) -> None:
         """Answer every send in the order they came, then publish: an ack comes before its own push."""
+        for send in followers:  # the first of its key may be the one that is wrong
+            row = result.conflicts.get(send.key)
+            if row is not None and row.request_mac == send.request_mac:
+                result.replayed.append((send, row))
         messages = {send.id: Message(row, send.content) for send, row in result.stored}
         outcomes: dict[UUID, Outcome] = {send.id: error for send, error in result.refused}
         outcomes |= {message_id: Sent(message, duplicate=False) for message_id, message in messages.items()}
         outcomes |= await self._load_replays(result.replayed)
         first = {send.key: send for send in batch if send.id in outcomes}
         for send in followers:
-            if send.key in first:
+            if send.key in first and send.id not in outcomes:
                 outcomes[send.id] = _follow(send, first[send.key], outcomes[first[send.key].id])
         for send in batch:
             _answer(send, outcomes[send.id])
+        self._reached("answered")
+        self._metrics.batch_size.observe(len(batch))
+        self._metrics.messages.inc(len(result.stored))
+        self._metrics.duplicates.inc(len(result.replayed))
         self._bus.publish(
             [
                 ChatChanged(
@@ -292,6 +352,7 @@ class Sender:
                 for send, row in result.stored
             ]
         )
+        self._reached("published")
 
     async def _load_replays(self, replayed: Sequence[tuple[Send, MessageRow]]) -> dict[UUID, Outcome]:
         if not replayed:
@@ -321,7 +382,7 @@ class Sender:
         lane = self._blocked[chat_id]
         try:
             while lane:
-                batch = lane[:MAX_BATCH_MESSAGES]
+                batch = lane[: self._max_batch]
                 del lane[: len(batch)]
                 await self._commit(batch, lane, skip_locked=False)
         finally:

@@ -9,6 +9,7 @@ at that version or had not yet joined. See docs/adr/0004.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -21,6 +22,7 @@ from chat_service.domain.models import Changes, Chat
 from chat_service.services.connections import Connection, ConnectionManager
 from chat_service.services.epoch import Epoch
 from chat_service.services.history import HistoryService
+from chat_service.services.metrics import Metrics
 from chat_service.services.ports.metadata import MetadataStore
 from chat_service.services.ports.socket import Batch
 
@@ -50,12 +52,18 @@ class Stream:
 
 class Streams:
     def __init__(
-        self, manager: ConnectionManager, metadata: MetadataStore, history: HistoryService, epoch: Epoch
+        self,
+        manager: ConnectionManager,
+        metadata: MetadataStore,
+        history: HistoryService,
+        epoch: Epoch,
+        metrics: Metrics,
     ) -> None:
         self._manager = manager
         self._metadata = metadata
         self._history = history
         self._epoch = epoch
+        self._metrics = metrics
         self._streams: dict[int, Stream] = {}
         self._admitting: set[asyncio.Task[None]] = set()
 
@@ -144,7 +152,9 @@ class Streams:
                 stream.early[event.version] = event
                 touched[event.chat_id] = stream
             elif stream is not None:
-                self._admit_later(event)
+                # A socket that read its chats between a commit and its publication has begun a stream that
+                # counts the change as delivered; who joined by it may not have heard.
+                self.admit(event.chat_id, event.joined)
         for stream in touched.values():
             self._advance(stream)
 
@@ -179,6 +189,13 @@ class Streams:
         batch = Batch([event.push for event in events])
         for connection in stream.listeners:
             connection.write(batch)
+        self._count(batch, len(stream.listeners), events[0])
+
+    def _count(self, batch: Batch, listeners: int, oldest: ChatChanged) -> None:
+        """Once a batch, not once a socket: the numbers must not cost what they measure."""
+        self._metrics.deliveries.inc(listeners * len(batch.texts))
+        self._metrics.push_bytes.inc(listeners * sum(map(len, batch.texts)))
+        self._metrics.commit_to_socket.observe(time.monotonic() - oldest.committed_at_s)
 
     def _deliver(self, stream: Stream, event: ChatChanged) -> None:
         """A change of who listens, or one that late sockets may have read already."""
@@ -189,6 +206,7 @@ class Streams:
             stream.late.pop(connection, None)
             if connection.user_id not in event.joined:
                 connection.write(batch)
+        self._count(batch, len(listening), event)
         for user_id in event.joined:
             self._join(stream, user_id, event.version, event.joined_push or event.push)
         for connection in listening:
@@ -209,12 +227,11 @@ class Streams:
                 self._manager.enter(connection, stream.chat_id, version)
                 connection.write(batch)
 
-    def _admit_later(self, event: ChatChanged) -> None:
-        """A socket that reads its chats between a commit and its publication begins a stream that counts
-        the change as delivered. Whoever joined by it is let in if the store says that they are in."""
-        for user_id in event.joined:
-            if self._list_strangers(user_id, event.chat_id):
-                task = asyncio.create_task(self._admit(user_id, event.chat_id))
+    def admit(self, chat_id: int, user_ids: Sequence[int]) -> None:
+        """Let in the sockets of these people that do not listen, where the store says that they are in."""
+        for user_id in user_ids:
+            if self._list_strangers(user_id, chat_id):
+                task = asyncio.create_task(self._admit(user_id, chat_id))
                 self._admitting.add(task)
                 task.add_done_callback(self._admitting.discard)
 
@@ -307,6 +324,7 @@ class Streams:
         """Deliver a page from the store, unless what was missing has come in the meantime."""
         if changes.since != stream.delivered or changes.to <= stream.delivered:
             return
+        self._metrics.holes.inc()
         log.info("hole_filled", chat_id=stream.chat_id, since=changes.since, to=changes.to)
         ended = {one.user_id: one.version for one in changes.participants if not one.is_present}
         batch, listening = Batch([pushes.changes(changes)]), list(stream.listeners)

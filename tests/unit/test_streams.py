@@ -60,7 +60,9 @@ class World:
     def __init__(self, services: Services) -> None:
         self.services = services
         self.manager = ConnectionManager()
-        self.streams = Streams(self.manager, services.metadata, services.history, services.epoch)
+        self.streams = Streams(
+            self.manager, services.metadata, services.history, services.epoch, services.metrics
+        )
         self.events: list[ChatChanged] = []
         services.bus.subscribe(self._keep)
         self._names = itertools.count(1)
