@@ -10,6 +10,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated, TypeVar
 
 import typer
@@ -102,6 +103,93 @@ def migrate(
             typer.confirm(f"Undo every step above {down_to}, with the data in its tables?", abort=True)
         downgrade(url, down_to)
     print(f"The metadata store is at revision {current_revision(url) or 'none'}.")
+
+
+# --- Measuring ----------------------------------------------------------------------------------------
+
+
+@cli.command()
+def load(  # noqa: PLR0913, PLR0917 - the options of the command
+    url: Annotated[str, typer.Option(help="Where the service answers.")] = "http://127.0.0.1:8000",
+    chats: Annotated[int, typer.Option(min=1, help="Groups to make.")] = 10,
+    people: Annotated[int, typer.Option(min=2, help="People in each group.")] = 10,
+    senders: Annotated[int, typer.Option(min=0, help="People who send, in all groups together.")] = 10,
+    rate: Annotated[
+        float, typer.Option(min=0, help="Messages a second in all; 0: each sender sends as soon as it may.")
+    ] = 0.0,
+    seconds: Annotated[float, typer.Option(help="How long to send, up to 600.")] = 10.0,
+    window: Annotated[
+        int, typer.Option(min=1, help="Without a rate: messages of one sender that wait for their ack.")
+    ] = 1,
+    size: Annotated[int, typer.Option(min=1, max=20_000, help="Characters of a message.")] = 100,
+    accounts: Annotated[
+        int, typer.Option(min=0, help="Accounts shared out among the groups; 0: as many as --people.")
+    ] = 0,
+    devices: Annotated[int, typer.Option(min=1, help="Sockets that each person opens.")] = 1,
+    sockets: Annotated[
+        str, typer.Option(help="chat: a socket for each group of a person; user: one for all of them.")
+    ] = "chat",
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write the numbers to a file, too.")
+    ] = None,
+) -> None:
+    """Measure a deployment with people, groups and messages of its own; it keeps them.
+
+    Fails unless every message was acknowledged and reached every socket of its chat once and in order.
+    """
+    from chat_service.load.command import measure  # noqa: PLC0415 - the other commands start faster
+    from chat_service.load.options import LoadFailed, LoadOptions, Sockets  # noqa: PLC0415 - as above
+
+    if sockets not in set(Sockets):
+        raise typer.BadParameter("--sockets is chat or user")
+    options = LoadOptions(
+        url=url.rstrip("/"),
+        chats=chats,
+        people=people,
+        senders=senders,
+        rate=rate,
+        seconds=seconds,
+        window=window,
+        size=size,
+        accounts=accounts,
+        devices=devices,
+        sockets=Sockets(sockets),
+    )
+    try:
+        is_clean = measure(options, json_file)
+    except LoadFailed as error:
+        raise CommandFailed(str(error)) from error
+    if not is_clean:
+        raise typer.Exit(1)
+
+
+# --- Checking -----------------------------------------------------------------------------------------
+
+
+@cli.command()
+def fsck(
+    *,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Correct counters and positions, and remove orphans.")
+    ] = False,
+    from_chat: Annotated[int, typer.Option(min=1, metavar="ID", help="Go on with this chat.")] = 1,
+    min_age: Annotated[
+        float, typer.Option(min=2, metavar="HOURS", help="How old a body without a message is an orphan.")
+    ] = 24.0,
+    progress: Annotated[
+        bool | None, typer.Option(help="Show how far it is on stderr; by default on a terminal.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="A JSON object a line.")] = False,
+) -> None:
+    """Prove that rows, texts and counters agree, beside a running server or without.
+
+    Exit codes: 0 nothing found, 1 something found, 2 the stores cannot be checked, 130 interrupted.
+    """
+    from chat_service.fsck import Output, run_fsck  # noqa: PLC0415 - the other commands start faster
+    from chat_service.services.fsck import Options  # noqa: PLC0415 - as above
+
+    options = Options(repair=repair, from_chat=from_chat, min_age=timedelta(hours=min_age))
+    raise typer.Exit(run_fsck(Settings(), options, Output(as_json, progress)))
 
 
 # --- Accounts -----------------------------------------------------------------------------------------

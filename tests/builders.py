@@ -79,9 +79,7 @@ async def a_user(server: Server, name: str | None = None) -> TestUser:
     user = check(await http.post("/users/register", json=account), 201)
     login = check(await http.post("/users/login", json={"username": name, "password": PASSWORD}), 200)
     http.headers["Authorization"] = f"Bearer {login['access_token']}"
-    return TestUser(
-        server, user["id"], name, PASSWORD, login["access_token"], login["refresh_token"], http
-    )
+    return TestUser(server, user["id"], name, PASSWORD, login["access_token"], login["refresh_token"], http)
 
 
 async def some_users(server: Server, count: int) -> list[TestUser]:

@@ -1,4 +1,4 @@
-"""The content store in MongoDB: one collection `bodies` of `{_id, chat_id, content}`.
+"""The content store in MongoDB: one collection `bodies` of `{_id, chat_id, content}`, and whose it is.
 
 A body counts as stored once a majority of the replica set has it in the journal. Reads go to the primary
 with read concern `local`: a body is looked up because of a row that was committed after the majority had
@@ -22,7 +22,7 @@ from uuid import UUID
 
 import pymongo
 import structlog
-from pymongo import AsyncMongoClient, DeleteMany, ReadPreference
+from pymongo import AsyncMongoClient, DeleteMany, ReadPreference, ReturnDocument
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import BulkWriteError, PyMongoError
 from pymongo.read_concern import ReadConcern
@@ -32,6 +32,7 @@ from chat_service.domain.models import Body
 
 DEFAULT_DATABASE = "chat"
 COLLECTION = "bodies"
+DEPLOYMENT_COLLECTION = "deployment"
 PING_TIMEOUT_S = 2.0
 OPTIONS: Mapping[str, Any] = {
     "appname": "chat-service",
@@ -98,6 +99,16 @@ class MongoContentStore:
         if keys:
             await self._finish(self._delete(keys))
 
+    async def list_body_ids(self, after: UUID | None, before: UUID, limit: int) -> list[tuple[int, UUID]]:
+        """Asks every shard: whoever looks for what nobody names has no chat to name."""
+        return await self._finish(self._list_ids(after, before, limit))
+
+    async def claim(self, deployment_id: str) -> str:
+        return await self._finish(self._claim(deployment_id))
+
+    async def find_owner(self) -> str | None:
+        return await self._finish(self._find_owner())
+
     async def check_safety(self) -> list[str]:
         """One sentence for each thing by which this server could lose an acknowledged body.
 
@@ -144,6 +155,27 @@ class MongoContentStore:
         except BulkWriteError as error:
             raise Unavailable from error
 
+    async def _list_ids(self, after: UUID | None, before: UUID, limit: int) -> list[tuple[int, UUID]]:
+        between = {"$lt": before} if after is None else {"$gt": after, "$lt": before}
+        with _translated():
+            cursor = self._bodies.find({"_id": between}, {"chat_id": 1}, hint=[("_id", 1)], batch_size=limit)
+            return [(found["chat_id"], found["_id"]) async for found in cursor.sort("_id", 1).limit(limit)]
+
+    async def _claim(self, deployment_id: str) -> str:
+        with _translated():
+            found: Document | None = await self._deployment.find_one_and_update(
+                {"_id": "deployment_id"},
+                {"$setOnInsert": {"value": deployment_id}},
+                upsert=True,
+                return_document=ReturnDocument.AFTER,
+            )
+        return deployment_id if found is None else str(found["value"])
+
+    async def _find_owner(self) -> str | None:
+        with _translated():
+            found = await self._deployment.find_one({"_id": "deployment_id"})
+        return None if found is None else str(found["value"])
+
     async def _find_weaknesses(self) -> list[str]:
         found = []
         with _translated():
@@ -170,6 +202,10 @@ class MongoContentStore:
     @property
     def _bodies(self) -> AsyncCollection[Document]:
         return self._access_client().get_default_database(DEFAULT_DATABASE)[COLLECTION]
+
+    @property
+    def _deployment(self) -> AsyncCollection[Document]:
+        return self._access_client().get_default_database(DEFAULT_DATABASE)[DEPLOYMENT_COLLECTION]
 
     async def _find_failures(
         self, bodies: Sequence[Body], errors: Sequence[Mapping[str, Any]]

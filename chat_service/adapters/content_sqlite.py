@@ -38,7 +38,14 @@ BUSY_TIMEOUT_MS = 4_000
 READERS = 2
 MAX_JOBS = 256
 MAX_PARAMETERS = 500
+FIRST_ID = UUID(int=0)
 
+DEPLOYMENT_SCHEMA = """
+CREATE TABLE IF NOT EXISTS deployment (
+    name TEXT NOT NULL PRIMARY KEY,
+    value TEXT NOT NULL
+) WITHOUT ROWID
+"""
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS bodies (
     id BLOB NOT NULL PRIMARY KEY,
@@ -69,6 +76,7 @@ class SqliteContentStore:
         create_private(self._path)
         connection = _connect(self._path)
         connection.execute(SCHEMA)
+        connection.execute(DEPLOYMENT_SCHEMA)
         readers = [_connect(self._path) for _ in range(READERS)]
         return _Writer(connection), _Readers(readers)
 
@@ -97,9 +105,7 @@ class SqliteContentStore:
     async def get_bodies(self, keys: Sequence[tuple[int, UUID]]) -> dict[UUID, str]:
         if not keys:
             return {}
-        if self._readers is None:
-            raise Unavailable
-        stored = await self._readers.run(partial(_select, ids=[body_id for _, body_id in keys]))
+        stored = await self._read(partial(_select, ids=[body_id for _, body_id in keys]))
         return {
             body_id: stored[body_id][1]
             for chat_id, body_id in keys
@@ -113,6 +119,30 @@ class SqliteContentStore:
         await self._write(
             lambda connection: connection.executemany("DELETE FROM bodies WHERE id = ? AND chat_id = ?", rows)
         )
+
+    async def list_body_ids(self, after: UUID | None, before: UUID, limit: int) -> list[tuple[int, UUID]]:
+        query = "SELECT chat_id, id FROM bodies WHERE id > ? AND id < ? ORDER BY id LIMIT ?"
+        values = ((after or FIRST_ID).bytes, before.bytes, limit)
+        rows = await self._read(lambda connection: connection.execute(query, values).fetchall())
+        return [(chat_id, UUID(bytes=body_id)) for chat_id, body_id in rows]
+
+    async def claim(self, deployment_id: str) -> str:
+        await self._write(
+            lambda connection: connection.execute(
+                "INSERT INTO deployment VALUES ('deployment_id', ?) ON CONFLICT DO NOTHING", (deployment_id,)
+            )
+        )
+        return await self.find_owner() or deployment_id
+
+    async def find_owner(self) -> str | None:
+        query = "SELECT value FROM deployment WHERE name = 'deployment_id'"
+        row = await self._read(lambda connection: connection.execute(query).fetchone())
+        return None if row is None else str(row[0])
+
+    async def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        if self._readers is None:
+            raise Unavailable
+        return await self._readers.run(work)
 
     async def _write(self, work: Callable[[sqlite3.Connection], T], timeout_s: float = ANSWER_TIMEOUT_S) -> T:
         if self._writer is None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,12 +23,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from chat_service.adapters.sql import tables
 from chat_service.adapters.sql.accounts import SqlAccounts
+from chat_service.adapters.sql.audit import SqlAudit
 from chat_service.adapters.sql.chats import SqlChats
 from chat_service.adapters.sql.messages import SqlMessages
 from chat_service.adapters.sql.participants import SqlParticipants
 from chat_service.adapters.sql.sessions import SqlSessions
 from chat_service.domain.errors import Unavailable
 from chat_service.migrations import HEAD
+from chat_service.services.ports.audit import Audit
 from chat_service.services.ports.metadata import Accounts, Chats, Messages, Participants, Sessions
 
 log = structlog.get_logger()
@@ -40,6 +43,14 @@ _ATTEMPTS = 6
 _SQLITE_PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=4000", "foreign_keys=OFF")
 
 
+Observe = Callable[[str, float], None]
+"""Hears of every transaction (`transact`) and read (`read`) how many seconds it took."""
+
+
+def _ignore(_call: str, _seconds: float) -> None:
+    pass
+
+
 class SqlUnit:
     """The `Unit` of one connection."""
 
@@ -49,13 +60,15 @@ class SqlUnit:
         self.chats: Chats = SqlChats(connection)
         self.participants: Participants = SqlParticipants(connection)
         self.messages: Messages = SqlMessages(connection)
+        self.audit: Audit = SqlAudit(connection)
 
 
 class SqlMetadataStore:
     """`MetadataStore` on MySQL or MariaDB (`mysql+asyncmy://…`) and SQLite (`sqlite+aiosqlite:///…`)."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, observe: Observe = _ignore) -> None:
         self._url = make_url(url)
+        self._observe = observe
         if self._url.get_backend_name() == "sqlite":
             self._writes, self._reads = _sqlite_engines(self._url)
         else:
@@ -89,14 +102,21 @@ class SqlMetadataStore:
             async with self._writes.begin() as connection:
                 return await work(SqlUnit(connection))
 
-        return await self._guard(attempt)
+        return await self._timed("transact", attempt)
 
     async def read(self, work: Callable[[SqlUnit], Awaitable[T]]) -> T:
         async def attempt() -> T:
             async with self._reads.connect() as connection:
                 return await work(SqlUnit(connection))
 
-        return await self._guard(attempt)
+        return await self._timed("read", attempt)
+
+    async def _timed(self, call: str, attempt: Callable[[], Awaitable[T]]) -> T:
+        began_s = time.perf_counter()
+        try:
+            return await self._guard(attempt)
+        finally:
+            self._observe(call, time.perf_counter() - began_s)
 
     async def _guard(self, attempt: Callable[[], Awaitable[T]]) -> T:
         """Repeat what contention or a lost connection undid; everything else is `Unavailable` or a bug."""

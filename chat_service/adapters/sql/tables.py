@@ -25,7 +25,8 @@ _MYSQL: dict[str, Any] = {
 deployment = Table(
     "deployment",
     metadata,
-    # `epoch`: see docs/protocol.md, section 5; `fold`: the version of the fold function of names.
+    # `epoch`: see docs/protocol.md, section 5; `fold`: the version of the fold function of names;
+    # `deployment_id`: written into the content store too, so that nobody sweeps another one's bodies.
     Column("name", Key(64), primary_key=True),
     Column("value", Key(255), nullable=False),
     **_MYSQL,
@@ -180,7 +181,8 @@ messages = Table(
 revisions = Table(
     "revisions",
     metadata,
-    # The texts that a message had before its present one; `messages` names the present one.
+    # Every text of an edited message. The body of one that was never edited has the message's own id, so
+    # whether anything names a body is told by two indexes: `messages.id` and `revisions.body_id`.
     Column("message_id", UuidBytes, primary_key=True),
     Column("revision", Integer, primary_key=True, autoincrement=False),
     Column("body_id", UuidBytes, nullable=False),

@@ -63,7 +63,12 @@ def create_deployment() -> None:
     )
     deployment = table("deployment", column("name", Key(64)), column("value", Key(255)))
     held = set(op.get_bind().execute(select(deployment.c.name)).scalars())
-    for name, value in (("epoch", secrets.token_hex(8)), ("fold", FOLD_VERSION)):
+    values = (
+        ("epoch", secrets.token_hex(8)),
+        ("fold", FOLD_VERSION),
+        ("deployment_id", secrets.token_hex(16)),
+    )
+    for name, value in values:
         if name not in held:
             op.bulk_insert(deployment, [{"name": name, "value": value}])
 

@@ -37,3 +37,13 @@ class ContentStore(Protocol):
 
     async def delete_bodies(self, keys: Sequence[tuple[int, UUID]]) -> None:
         """Remove them; those that do not exist are no error."""
+
+    async def list_body_ids(self, after: UUID | None, before: UUID, limit: int) -> list[tuple[int, UUID]]:
+        """(chat_id, body_id) of the first bodies whose ids lie between the two, ascending by id; as these
+        are UUIDs of version 7, that is by time."""
+
+    async def claim(self, deployment_id: str) -> str:
+        """Write down, once and durably, whose store this is; returns who it belongs to now."""
+
+    async def find_owner(self) -> str | None:
+        """Whose store this is; None as long as nobody has claimed it."""
