@@ -22,6 +22,7 @@ class Traffic:
         self.stores = stores
         self.services = stores.services
         self.said: dict[int, list[UUID]] = {}
+        self.is_over = False
 
     async def prepare(self) -> None:
         self.people = [await self.stores.a_user() for _ in range(6)]
@@ -32,6 +33,15 @@ class Traffic:
 
     def some_group(self) -> int:
         return random.choice(list(self.said))
+
+    async def repeat(
+        self, work: Callable[[], Awaitable[None]], tolerated: tuple[type[Exception], ...]
+    ) -> None:
+        while not self.is_over:
+            try:
+                await work()
+            except tolerated:
+                await asyncio.sleep(0.05)
 
     async def send(self) -> None:
         group = self.some_group()
@@ -52,7 +62,7 @@ class Traffic:
             message_id = random.choice(said)
             edit = self.services.messages.edit_message
             await asyncio.gather(
-                *(unless_refused(edit(person, message_id, str(new_id()))) for person in self.people[:5])
+                *(unless_refused(edit, person, message_id, str(new_id())) for person in self.people[:5])
             )
 
     async def remove(self) -> None:
@@ -60,16 +70,16 @@ class Traffic:
         said = self.said[self.some_group()][-5:]
         if said:
             messages = self.services.messages
-            await unless_refused(messages.delete_message(self.people[0], random.choice(said)))
-            await unless_refused(messages.hide_message(self.people[1], random.choice(said)))
+            await unless_refused(messages.delete_message, self.people[0], random.choice(said))
+            await unless_refused(messages.hide_message, self.people[1], random.choice(said))
 
     async def come_and_go(self) -> None:
         await asyncio.sleep(0.01)
         group, owner, guest = self.some_group(), self.people[0], self.people[5].id
         service = self.services.participants
-        await unless_refused(service.remove_participant(owner, group, guest))
-        await unless_refused(service.add_participants(owner, group, [guest]))
-        await unless_refused(self.services.chats.rename_chat(owner, group, f"Name {random.random()}"))
+        await unless_refused(service.remove_participant, owner, group, guest)
+        await unless_refused(service.add_participants, owner, group, [guest])
+        await unless_refused(self.services.chats.rename_chat, owner, group, f"Name {random.random()}")
 
     async def read(self) -> None:
         await asyncio.sleep(0.005)
@@ -82,9 +92,9 @@ class Traffic:
         await self.stores.say(self.people[1], chat_id, "A new chat")
 
 
-async def unless_refused(call: Awaitable[Any]) -> None:
+async def unless_refused(call: Callable[..., Awaitable[Any]], *arguments: Any) -> None:
     with contextlib.suppress(Conflict, Forbidden, NotFound):
-        await call
+        await call(*arguments)
 
 
 @contextlib.asynccontextmanager
@@ -97,22 +107,14 @@ async def traffic(stores: Stores, *, over_damage: bool = False) -> AsyncIterator
         *(people.remove, people.come_and_go, people.read, people.meet),
     )
     tolerated = (Exception,) if over_damage else ()
-    tasks = [asyncio.create_task(_repeat(work, tolerated)) for work in works]
+    tasks = [asyncio.create_task(people.repeat(work, tolerated)) for work in works]
     try:
         yield people
         for task in tasks:
             if task.done():
                 task.result()
     finally:
-        for task in tasks:
-            task.cancel()
+        # Everybody finishes what they are at, as behind a server, which cancels nothing either.
+        people.is_over = True
         await asyncio.gather(*tasks, return_exceptions=True)
         await people.services.sender.drain()
-
-
-async def _repeat(work: Callable[[], Awaitable[None]], tolerated: tuple[type[Exception], ...]) -> None:
-    while True:
-        try:
-            await work()
-        except tolerated:
-            await asyncio.sleep(0.05)

@@ -39,6 +39,9 @@ TICK_S = 0.5
 EXPIRY_WARNING_S = 60
 RESTART_BATCH = 200
 RESTART_PAUSE_S = 0.1
+NOTICE_S = 0.5
+"""Between the word that the server restarts and the first close: for clients to hear it, and for whoever
+asks for readiness to see that it is off."""
 
 
 class Fanout:
@@ -195,7 +198,7 @@ class Fanout:
         for index, connection in enumerate(connections):
             share = (index + 1) / max(1, len(connections))
             connection.send(pushes.server_restarting(500 + int(spread_ms * share)))
-        await asyncio.sleep(RESTART_PAUSE_S)
+        await asyncio.sleep(NOTICE_S)
         for start in range(0, len(connections), RESTART_BATCH):
             for connection in connections[start : start + RESTART_BATCH]:
                 connection.close(1012, "server_restarting")

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable
 from typing import Any
 
@@ -73,8 +74,9 @@ def test_folding_again_changes_nothing(text: str) -> None:
     assert fold(fold(text)) == fold(text)
 
 
-@given(st.text())
+@given(st.text().filter(lambda text: "\u0345" not in unicodedata.normalize("NFKD", text)))
 def test_case_makes_no_difference(text: str) -> None:
+    """But for the Greek iota below a letter: a mark, which the fold drops, and whose capital is a letter."""
     assert fold(text.casefold()) == fold(text)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -69,6 +69,7 @@ class SqlMetadataStore:
     def __init__(self, url: str, *, observe: Observe = _ignore) -> None:
         self._url = make_url(url)
         self._observe = observe
+        self._running: set[asyncio.Task[Any]] = set()
         if self._url.get_backend_name() == "sqlite":
             self._writes, self._reads = _sqlite_engines(self._url)
         else:
@@ -79,6 +80,8 @@ class SqlMetadataStore:
             Path(self._url.database).parent.mkdir(parents=True, exist_ok=True)
 
     async def close(self) -> None:
+        if self._running:
+            await asyncio.wait(self._running)
         await self._writes.dispose()
         await self._reads.dispose()
 
@@ -119,18 +122,10 @@ class SqlMetadataStore:
             self._observe(call, time.perf_counter() - began_s)
 
     async def _guard(self, attempt: Callable[[], Awaitable[T]]) -> T:
-        """Repeat what contention or a lost connection undid; everything else is `Unavailable` or a bug."""
-        lost = 0
+        """Wait five seconds at most; what the driver says then means `Unavailable`, or is a bug."""
         try:
             async with asyncio.timeout(CALL_TIMEOUT_S):
-                for number in range(1, _ATTEMPTS + 1):
-                    try:
-                        return await attempt()
-                    except DBAPIError as error:
-                        lost += _is_lost(error)
-                        if lost > 1 or number == _ATTEMPTS or not (_is_lost(error) or _is_contention(error)):
-                            raise
-                    await asyncio.sleep(random.uniform(0.002, 0.02) * number)  # noqa: S311 - jitter
+                return await self._complete(_repeat(attempt))
         except (TimeoutError, PoolTimeout, OSError) as error:
             log.warning("metadata_store_unavailable", error=type(error).__name__)
             raise Unavailable from error
@@ -141,7 +136,39 @@ class SqlMetadataStore:
                 raise
             log.warning("metadata_store_unavailable", error=str(error.orig))
             raise Unavailable from error
-        raise AssertionError("the loop returns or raises")
+
+    async def _complete(self, call: Coroutine[Any, Any, T]) -> T:
+        """On SQLite a call runs to its end when its caller is cancelled or out of time.
+
+        A statement runs in a thread there and cannot be called back: a connection that is given up in the
+        middle of `BEGIN IMMEDIATE` would hold the file's lock for ever. On MySQL the connection is closed,
+        which ends the statement on the server too.
+        """
+        if self._url.get_backend_name() != "sqlite":
+            return await call
+        task = asyncio.ensure_future(call)
+        self._running.add(task)
+        task.add_done_callback(self._forget)
+        return await asyncio.shield(task)
+
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        self._running.discard(task)
+        if not task.cancelled():
+            task.exception()  # whoever asked may have gone; nobody else wants to hear of it
+
+
+async def _repeat(attempt: Callable[[], Awaitable[T]]) -> T:
+    """Repeat what contention undid, and once what a lost connection did."""
+    lost = 0
+    for number in range(1, _ATTEMPTS):
+        try:
+            return await attempt()
+        except DBAPIError as error:
+            lost += _is_lost(error)
+            if lost > 1 or not (_is_lost(error) or _is_contention(error)):
+                raise
+        await asyncio.sleep(random.uniform(0.002, 0.02) * number)  # noqa: S311 - jitter
+    return await attempt()
 
 
 async def _run(engine: AsyncEngine, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
