@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 
-from bench import messages, reading
+from bench import messages, reading, stores
 from bench.report import describe_machine, publish, to_table, write_latest
 from bench.stack import Stack, allow_many_files
 from bench.targets import count_wrong
@@ -21,6 +21,7 @@ WORKLOADS = {
     "idle": messages.idle,
     "rest": reading.rest,
     "start": reading.start,
+    "stores": stores.stores,
 }
 
 

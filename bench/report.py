@@ -100,6 +100,7 @@ def _write_page(found: dict[str, Any]) -> str:
         "",
         *_write_costs(found["workloads"]),
         *_write_calls(found["workloads"]),
+        *_write_stores(found["workloads"]),
     ]
     return "\n".join(lines).rstrip() + "\n"
 
@@ -147,6 +148,39 @@ def _write_calls(workloads: dict[str, Any]) -> list[str]:
     ]
     head = "| call | requests/s of 8 clients | p50 ms of 8 | p50 ms alone |"
     return ["## REST", "", head, "|---|---|---|---|", *rows, ""]
+
+
+def _write_stores(workloads: dict[str, Any]) -> list[str]:
+    if "stores" not in workloads:
+        return []
+    found = workloads["stores"]
+    kinds = ("rows", "rows_with_texts", "texts")
+    measures = {
+        "data, MB": "data_mb",
+        "indexes, MB": "index_mb",
+        "page of 50, ms": "page_of_50_ms",
+        "backup, s": "backup_s",
+        "backup, MB": "backup_mb",
+        "restore, s": "restore_s",
+        "dropping the texts of the older half, s": "drop_older_half_s",
+    }
+    about = (
+        f"{found['messages']:,} messages of about 100 characters: rows without texts in MariaDB, the same "
+        "rows with their texts in a column, and the texts in MongoDB. Rows are backed up by `mariadb-dump`, "
+        "texts document by document."
+    )
+    lines = [
+        "## Two stores",
+        "",
+        about,
+        "",
+        "| | rows | rows with texts | texts apart |",
+        "|---|---|---|---|",
+    ]
+    for title, key in measures.items():
+        cells = (f"{found[kind][key]:g}" if key in found[kind] else "–" for kind in kinds)
+        lines.append(f"| {title} | {' | '.join(cells)} |")
+    return [*lines, ""]
 
 
 # --- The picture --------------------------------------------------------------------------------------

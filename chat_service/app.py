@@ -194,7 +194,12 @@ async def run_services(services: Services) -> AsyncIterator[None]:
         supervisor.start("watch", lambda: services.streams.watch(WATCH_EVERY_S))
         supervisor.start_every("discarded_bodies", PURGE_BODIES_EVERY_S, services.messages.purge_discarded)
         supervisor.start_every("ended_sessions", PURGE_SESSIONS_EVERY_S, services.sessions.purge_expired)
-        supervisor.start("sweeper", Sweeper(services.metadata, services.content, services.clock).run)
+        supervisor.start(
+            "sweeper",
+            Sweeper(
+                services.metadata, services.content, services.clock, removed=services.metrics.orphans.inc
+            ).run,
+        )
         services.readiness.has_started = True
         yield
     finally:

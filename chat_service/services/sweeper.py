@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -93,10 +93,15 @@ async def _get_deployment_id(metadata: MetadataStore) -> str:
     return deployment_id
 
 
-class Sweeper:
-    """`run` is one long task. `lowest_age` and `pace` are for tests: the service has no setting for them."""
+def _ignore(_removed: int) -> None:
+    pass
 
-    def __init__(
+
+class Sweeper:
+    """`run` is one long task; `removed` hears how many bodies each sweep took away. `lowest_age` and `pace`
+    are for tests: the service has no setting for them."""
+
+    def __init__(  # noqa: PLR0913 - its parts, put together once in app.py
         self,
         metadata: MetadataStore,
         content: ContentStore,
@@ -105,7 +110,9 @@ class Sweeper:
         min_age: timedelta = MIN_AGE,
         lowest_age: timedelta = LOWEST_AGE,
         pace: Pace | None = None,
+        removed: Callable[[int], None] = _ignore,
     ) -> None:
+        self._removed = removed
         self._metadata = metadata
         self._content = content
         self._clock = clock
@@ -145,6 +152,7 @@ class Sweeper:
             await asyncio.sleep(self._pace.pause_s)
         removed += await self.remove(suspects)
         self._swept_to = before
+        self._removed(removed)
         log.info("orphans_swept", bodies=scanned, removed=removed)
         return removed
 
