@@ -9,9 +9,9 @@ from bench.stack import Stack
 
 SECONDS = 10.0
 LIMITED = "bench.limited_server"
-MANY_CHATS = {"chats": 100, "people": 10, "accounts": 20, "senders": 100}
-"""1,000 connections of 20 people, who are all in 50 of the chats."""
-ONE_CHAT = {"chats": 1, "people": 50, "senders": 8}
+MANY_CHATS = {"chats": 100, "people": 10, "accounts": 20, "senders": 100, "window": 8}
+"""1,000 connections of 20 people, who are all in 50 of the chats; each sender has 8 messages under way."""
+ONE_CHAT = {"chats": 1, "people": 50, "senders": 8, "window": 8}
 BIG_CHAT = {"chats": 1, "people": 50, "devices": 20}
 
 
