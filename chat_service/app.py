@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -57,6 +58,7 @@ from chat_service.supervisor import Supervisor
 log = structlog.get_logger()
 
 WATCH_EVERY_S = 2.0
+CHECK_SCHEMA_EVERY_S = 5.0
 PURGE_BODIES_EVERY_S = 60.0
 PURGE_SESSIONS_EVERY_S = 3600.0
 
@@ -192,6 +194,7 @@ async def run_services(services: Services) -> AsyncIterator[None]:
         supervisor.start("fanout", services.fanout.run)
         supervisor.start("loop_lag", services.metrics.watch_loop)
         supervisor.start("watch", lambda: services.streams.watch(WATCH_EVERY_S))
+        supervisor.start_every("schema", CHECK_SCHEMA_EVERY_S, lambda: _watch_schema(services))
         supervisor.start_every("discarded_bodies", PURGE_BODIES_EVERY_S, services.messages.purge_discarded)
         supervisor.start_every("ended_sessions", PURGE_SESSIONS_EVERY_S, services.sessions.purge_expired)
         supervisor.start(
@@ -293,6 +296,12 @@ async def _prepare_stores(services: Services) -> None:
         log.warning("unsafe_store", reason=sentence)
     if weaknesses and settings.environment is Environment.PRODUCTION:
         raise StartupError(f"A store would lose acknowledged messages: {' '.join(weaknesses)}")
+
+
+async def _watch_schema(services: Services) -> None:
+    """A migration beside a running node, up or down, takes it out of the balancer until it is restarted."""
+    with contextlib.suppress(Unavailable):  # /health speaks of stores that are out of reach
+        services.readiness.has_old_schema = not await services.metadata.has_current_schema()
 
 
 async def _claim_content(services: Services) -> None:

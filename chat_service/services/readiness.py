@@ -19,7 +19,7 @@ class Readiness:
         if self.is_draining:
             return "draining"
         if self.has_old_schema:
-            return "the schema of the metadata store is old; run chat-service migrate"
+            return "the schema of the metadata store is not that of this version"
         if self.dead_tasks:
             return f"died and is being restarted: {', '.join(sorted(self.dead_tasks))}"
         return None if self.has_started else "starting"
