@@ -95,7 +95,7 @@ class MessageService:
         reply_to = None
         if draft.reply_to_id is not None:
             reply_to = await self._find_reply_target(caller, draft, draft.reply_to_id)
-        message_id = new_id()
+        message_id, answer = new_id(), _Answer(done)
         self._sender.submit(
             Send(
                 id=message_id,
@@ -109,10 +109,11 @@ class MessageService:
                     self._mac_key, draft.message_type, draft.content, draft.reply_to_id
                 ),
                 reply_to=reply_to,
-                done=done,
+                done=answer,
                 accepted_at_s=asyncio.get_running_loop().time(),
             )
         )
+        answer.wait(SEND_TIMEOUT_S)
 
     async def send_message(self, caller: Caller, draft: Draft) -> Sent:
         """Store a message and return it once both stores have committed.
@@ -126,10 +127,7 @@ class MessageService:
                 outcome.set_result(result)
 
         await self.accept_send(caller, draft, done)
-        try:
-            result = await asyncio.wait_for(outcome, SEND_TIMEOUT_S)
-        except TimeoutError:
-            raise Unavailable from None
+        result = await outcome
         if isinstance(result, ChatError):
             raise result
         return result
@@ -285,6 +283,26 @@ class MessageService:
             return ReplyTo(row.id, row.seq, row.sender_id)
 
         return await self._metadata.read(read)
+
+
+class _Answer:
+    """Hands on the first outcome, or `Unavailable` when none comes in time; a later one answers nobody."""
+
+    def __init__(self, done: Callable[[Outcome], None]) -> None:
+        self._done = done
+        self._is_given = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    def wait(self, seconds: float) -> None:
+        """Begin to wait; called once the send has been accepted."""
+        self._timer = asyncio.get_running_loop().call_later(seconds, self, Unavailable())
+
+    def __call__(self, outcome: Outcome) -> None:
+        if not self._is_given:
+            self._is_given = True
+            if self._timer is not None:
+                self._timer.cancel()
+            self._done(outcome)
 
 
 def _check_edit(row: MessageRow, caller: Caller, revision: int | None) -> None:

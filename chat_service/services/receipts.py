@@ -99,7 +99,10 @@ class ReceiptService:
             if not isinstance(error, ChatError):
                 log.exception("positions_failed", positions=len(wishes))
             refusal = error if isinstance(error, ChatError) else Internal()
-            for wish in wishes.values():
+            # Whoever waited meanwhile would meet the same store: do not make them wait twice.
+            refused = [*wishes.values(), *self._waiting.values()]
+            self._waiting.clear()
+            for wish in refused:
                 for _, done in wish.done:
                     done(refusal)
             return
