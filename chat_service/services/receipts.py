@@ -99,9 +99,10 @@ class ReceiptService:
             if not isinstance(error, ChatError):
                 log.exception("positions_failed", positions=len(wishes))
             refusal = error if isinstance(error, ChatError) else Internal()
-            # Whoever waited meanwhile would meet the same store: do not make them wait twice.
-            refused = [*wishes.values(), *self._waiting.values()]
-            self._waiting.clear()
+            refused = list(wishes.values())
+            if isinstance(error, Unavailable):  # who waited meanwhile would meet the same store: not twice
+                refused += self._waiting.values()
+                self._waiting.clear()
             for wish in refused:
                 for _, done in wish.done:
                     done(refusal)
