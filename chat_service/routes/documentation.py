@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html, get_swagger_ui_oauth2_redirect_html
-from starlette.responses import HTMLResponse, RedirectResponse
+from starlette.responses import HTMLResponse
 from starlette.staticfiles import StaticFiles
 
 from chat_service.routes.schemas import ProblemOut
@@ -35,11 +35,6 @@ def install_documentation(app: FastAPI) -> None:
 
     app.openapi = describe_with_problems  # type: ignore[method-assign]
     app.mount(_ASSETS, StaticFiles(directory=_WEB / "vendor" / "swagger-ui"), name="swagger-ui")
-
-    @app.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
-    async def get_home() -> RedirectResponse:
-        """Until there is a web client, the documentation is what a browser wants to see."""
-        return RedirectResponse("/docs", 307)
 
     @app.api_route("/docs", methods=["GET", "HEAD"], include_in_schema=False)
     async def get_docs() -> HTMLResponse:

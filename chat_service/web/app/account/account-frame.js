@@ -1,0 +1,19 @@
+/** The page around the forms of those who are not signed in: the mark, a card, and the choice of the language. */
+
+import { html } from "htm/preact";
+import { t } from "../i18n.js";
+import { LanguageChoice } from "../settings/language-choice.js";
+import { Logo } from "./logo.js";
+
+/** @param {{title: string, text?: string, children?: unknown}} props */
+export function AccountFrame({ title, text, children }) {
+  return html`<div class="account scrolls">
+    <main class="account__card">
+      <${Logo} />
+      <h1 class="account__title" tabindex="-1" data-route-focus>${title}</h1>
+      ${text && html`<p class="account__text">${text}</p>`}
+      ${children}
+    </main>
+    <footer class="account__footer" aria-label=${t("settings.language")}><${LanguageChoice} hideLabel /></footer>
+  </div>`;
+}

@@ -1,0 +1,27 @@
+/** Above the field: which message is answered or changed, and the way out of it. */
+
+import { html } from "htm/preact";
+import { t } from "../../i18n.js";
+import { me } from "../../state.js";
+import { Icon, IconButton, UserText } from "../../ui/index.js";
+import { quotedText } from "../message/quote.js";
+
+/** @param {{mode: import("./composing.js").Mode, open: import("../open-chat.js").OpenChat}} props */
+export function ModeBar({ mode, open }) {
+  const { message } = mode;
+  const isEdit = mode.kind === "edit";
+  const author = message.sender_id === me.value?.id ? t("chat.you") : open.people.nameOf(message.sender_id, message.sender_username);
+  return html`<div class="mode-bar">
+    <${Icon} name=${isEdit ? "edit" : "reply"} size=${18} />
+    <button type="button" class="mode-bar__words" onClick=${() => open.goToMessage(message.seq)}>
+      <span class="mode-bar__title one-line">${isEdit ? t("conversation.composer.editing") : t("conversation.composer.replying", { name: author })}</span>
+      <${UserText} class="mode-bar__text one-line" text=${quotedText(message)} />
+    </button>
+    <${IconButton}
+      icon="close"
+      size="small"
+      label=${t(isEdit ? "conversation.composer.cancelEdit" : "conversation.composer.cancelReply")}
+      onClick=${() => open.composing.leave()}
+    />
+  </div>`;
+}

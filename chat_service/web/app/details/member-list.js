@@ -1,0 +1,116 @@
+/** The people of a group with their roles, oneself first, and a menu of what one may do with each of them. */
+
+import { html } from "htm/preact";
+import { useState } from "preact/hooks";
+import { openDirectChat } from "../chats/open-direct-chat.js";
+import { errorSentence } from "../errors.js";
+import { t } from "../i18n.js";
+import { displayName, matchesPerson } from "../names.js";
+import { PersonFace } from "../people/person-row.js";
+import { chatRevision, client, locale, me } from "../state.js";
+import { announce, confirmAction, openMenu, SearchField, showToast, VirtualList } from "../ui/index.js";
+import { mayRemove, rolesToGive } from "./rules.js";
+
+const ROW_REM = 3.5;
+const SEARCH_FROM = 12;
+const RANKS = { owner: 0, admin: 1, member: 2 };
+const ROLE_ICONS = { owner: "crown", admin: "shield", member: "person" };
+
+export function MemberList({ chat }) {
+  chatRevision(chat.id).value;
+  const [query, setQuery] = useState("");
+  const everybody = sortMembers(chat.participants);
+  const shown = query.trim()
+    ? everybody.filter((one) => matchesPerson(one, query))
+    : everybody;
+  return html`
+    ${everybody.length >= SEARCH_FROM &&
+    html`<${SearchField}
+      label=${t("details.searchPeople")}
+      value=${query}
+      onInput=${setQuery}
+    />`}
+    <${VirtualList}
+      class="members"
+      items=${shown}
+      keyOf=${(one) => one.user_id}
+      rowHeight=${ROW_REM}
+      label=${t("details.peopleTitle")}
+      renderRow=${(one, attributes) => html`<${MemberRow} chat=${chat} member=${one} attributes=${attributes} />`}
+      footer=${!shown.length && html`<p class="list-note" role="status">${t("people.noneFound", { query: query.trim() })}</p>`}
+    />
+  `;
+}
+
+function MemberRow({ chat, member, attributes }) {
+  const isMe = member.user_id === me.value?.id;
+  const items = isMe ? [] : actionsFor(chat, member);
+  const name = displayName(member);
+  const open = (event) => openMenu({ anchor: event.currentTarget, items, label: t("details.actionsFor", { name }) });
+  const role = member.role === "member" ? null : html`<span class=${`role role--${member.role}`}>${t(`role.${member.role}`)}</span>`;
+  const note = isMe ? t("chat.you") : undefined;
+  if (!items.length) {
+    return html`<div class="person person--still" tabindex="-1" ...${attributes}>
+      <${PersonFace} user=${member} note=${note}>${role}</${PersonFace}>
+    </div>`;
+  }
+  return html`<button type="button" class="person" aria-haspopup="menu" aria-expanded="false" ...${attributes} onClick=${open}>
+    <${PersonFace} user=${member} note=${note}>${role}</${PersonFace}>
+  </button>`;
+}
+
+/** Oneself first, then by role, then by name. */
+function sortMembers(participants) {
+  const order = new Intl.Collator(locale.value, { sensitivity: "base" });
+  const rank = (one) => (one.user_id === client.me?.id ? -1 : RANKS[one.role]);
+  return [...participants].sort((a, b) => rank(a) - rank(b) || order.compare(displayName(a), displayName(b)));
+}
+
+function actionsFor(chat, member) {
+  /** @type {Parameters<typeof openMenu>[0]["items"]} */
+  const items = [{ label: t("details.message"), icon: "chat", onSelect: () => openDirectChat(member.user_id) }];
+  for (const role of rolesToGive(chat.myRole, member.role)) {
+    items.push({ label: t(`details.make.${role}`), icon: ROLE_ICONS[role], onSelect: () => giveRole(chat, member, role) });
+  }
+  if (mayRemove(chat.myRole, member.role)) {
+    items.push("separator", {
+      label: t("details.remove"),
+      icon: "person-remove",
+      danger: true,
+      onSelect: () => removeMember(chat, member),
+    });
+  }
+  return items;
+}
+
+async function giveRole(chat, member, role) {
+  const name = displayName(member);
+  const isSure =
+    role !== "owner" ||
+    (await confirmAction({
+      title: t("details.handOver.title", { name }),
+      text: t("details.handOver.text"),
+      action: t("details.handOver.action"),
+    }));
+  if (isSure) await attempt(() => chat.setRole(member.user_id, role), t("details.roleGiven", { name, role: t(`role.${role}`) }));
+}
+
+async function removeMember(chat, member) {
+  const name = displayName(member);
+  const isSure = await confirmAction({
+    title: t("details.removeTitle", { name }),
+    text: t("details.removeText"),
+    action: t("details.remove"),
+    danger: true,
+  });
+  if (isSure) await attempt(() => chat.removeParticipant(member.user_id), t("details.removed", { name }));
+}
+
+async function attempt(work, done) {
+  try {
+    await work();
+    announce(done);
+  } catch (error) {
+    showToast(errorSentence(error, "group"), { tone: "danger" });
+  }
+}

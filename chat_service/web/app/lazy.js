@@ -1,0 +1,102 @@
+/**
+ * Parts of the interface that are not needed for the first paint. They are loaded when they are first shown, or
+ * before that when the page is idle, so that they are there when the network is not.
+ */
+
+import { signal } from "@preact/signals";
+import { html } from "htm/preact";
+import { useLayoutEffect } from "preact/hooks";
+import { t } from "./i18n.js";
+import { Button, EmptyState, openDialog, showToast, Spinner } from "./ui/index.js";
+
+const PATIENCE_MS = 3000;
+
+/** @type {(() => Promise<unknown>)[]} */
+const loaders = [];
+
+/**
+ * A component whose module is loaded later; meanwhile it is a spinner.
+ *
+ * @template {Record<string, unknown>} M
+ * @param {() => Promise<M>} load an `import(…)`
+ * @param {keyof M} name of the component among the module's exports
+ */
+export function lazy(load, name) {
+  const component = signal(/** @type {{type: unknown} | null} */ (null));
+  const failed = signal(false);
+  let loading = /** @type {Promise<void> | null} */ (null);
+
+  const start = () => {
+    if (component.value) return loading;
+    failed.value = false;
+    loading ??= load().then(
+      (module) => {
+        component.value = { type: module[name] };
+      },
+      () => {
+        failed.value = true;
+        loading = null;
+      },
+    );
+    return loading;
+  };
+  loaders.push(start);
+
+  return function Lazy(props) {
+    // It may have failed when the page was idle, and fails here until the network is back.
+    useLayoutEffect(() => {
+      start();
+      addEventListener("online", start);
+      return () => removeEventListener("online", start);
+    }, []);
+    if (component.value) return html`<${component.value.type} ...${props} />`;
+    if (failed.value) {
+      return html`<${EmptyState} icon="offline" title=${t("lazy.failedTitle")} text=${t("lazy.failedText")}>
+        <${Button} variant="primary" onClick=${start}>${t("action.tryAgain")}</${Button}>
+      </${EmptyState}>`;
+    }
+    return html`<div class="loading"><${Spinner} /></div>`;
+  };
+}
+
+/**
+ * A dialog whose module is loaded later.
+ *
+ * @template {Record<string, unknown>} M
+ * @param {() => Promise<M>} load an `import(…)`
+ * @param {keyof M} name of the dialog among the module's exports; it gets `onClose` besides its props
+ * @returns {(props?: Record<string, unknown>) => Promise<void>} opens it, unless it is open already
+ */
+export function lazyDialog(load, name) {
+  let isOpen = false;
+  loaders.push(() => load().catch(() => {}));
+
+  return async (props = {}) => {
+    if (isOpen) return;
+    isOpen = true;
+    try {
+      const module = await load();
+      openDialog(
+        (close) => html`<${module[name]} ...${props} onClose=${close} />`,
+        () => {
+          isOpen = false;
+        },
+      );
+    } catch {
+      isOpen = false;
+      showToast(t("lazy.failedText"), { tone: "danger" });
+    }
+  };
+}
+
+/** Runs something that nobody waits for: chats, and the history of the one that is open, come first. */
+export function whenIdle(run) {
+  setTimeout(() => (globalThis.requestIdleCallback ?? setTimeout)(run), PATIENCE_MS);
+}
+
+/** Called once after the first paint. What cannot be loaded now is tried again when it is shown. */
+export function loadTheRestWhenIdle() {
+  whenIdle(() => {
+    for (const start of loaders) start();
+  });
+}

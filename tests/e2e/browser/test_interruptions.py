@@ -1,0 +1,148 @@
+"""Networks go, servers restart, pages are loaded again: nothing is lost, nothing doubled, little is said."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+from playwright.async_api import Route, WebSocketRoute, expect
+
+from tests.builders import a_direct_chat, a_user
+from tests.e2e.browser.screens import WAIT_MS, Screen
+from tests.e2e.browser.window import Windows
+from tests.process import Process
+
+
+async def two_who_talk(windows: Windows, service: Process) -> tuple[Screen, Screen]:
+    ann, ben = await a_user(service), await a_user(service)
+    path = f"/chats/{await a_direct_chat(ann, ben)}"
+    return await windows.open(ann, path), await windows.open(ben, path)
+
+
+async def test_who_goes_offline_reads_and_writes_on_and_catches_up(
+    windows: Windows, service: Process
+) -> None:
+    ann, ben = await two_who_talk(windows, service)
+    await ann.say("Before")
+    await ben.reads("Before")
+    async with ben.offline():
+        await ben.is_told("connection.offline")
+        await ben.reads("Before")
+        await ben.write("Written without a network")
+        await ben.write("And another")
+        await ben.has_status("And another", "queued")
+        await ann.say("Meanwhile one")
+        await ann.say("Meanwhile two")
+    await ben.reads("Meanwhile two")
+    await ben.is_online()
+    await ann.reads("And another")
+    expected = ["Before", "Meanwhile one", "Meanwhile two", "Written without a network", "And another"]
+    for screen in (ann, ben):
+        await expect(screen.messages).to_have_count(5)
+        assert await screen.contents() == expected
+
+
+@pytest.mark.parametrize("end", [Process.stop, Process.kill], ids=["SIGTERM", "SIGKILL"])
+async def test_a_server_that_restarts_is_one_quiet_line(
+    windows: Windows, restarting: Process, end: Callable[[Process], None]
+) -> None:
+    ann, ben = await two_who_talk(windows, restarting)
+    await ann.say("Before")
+    await ben.reads("Before")
+    await asyncio.to_thread(end, restarting)
+    await ann.write("While it was away")
+    await ben.write("Me too")
+    await ann.is_told("connection.unreachable")
+    await expect(ann.page.get_by_role("dialog")).to_have_count(0)
+    await expect(ann.page.get_by_role("alert")).to_have_count(0)
+    await ann.composer.press_sequentially("Still typ")
+    await asyncio.to_thread(restarting.start)
+    await expect(ann.message("Me too")).to_be_visible(timeout=4 * WAIT_MS)
+    await expect(ben.message("While it was away")).to_be_visible(timeout=4 * WAIT_MS)
+    await ann.is_online()
+    await expect(ann.composer).to_have_value("Still typ")
+    await ann.composer.press_sequentially("ing")
+    await ann.composer.press("Enter")
+    await ben.reads("Still typing")
+    for screen in (ann, ben):
+        await expect(screen.messages).to_have_count(4)
+
+
+async def test_what_was_queued_outlives_the_page(windows: Windows, service: Process) -> None:
+    """The page comes from the server, but nothing of its API: neither calls nor socket."""
+    ann, ben = await two_who_talk(windows, service)
+    await ann.say("Before")
+    await ben.reads("Before")
+    await ann.keeps('"last_seq":1')
+
+    async def refuse(route: Route) -> None:
+        await route.abort("internetdisconnected")
+
+    is_cut = True
+
+    async def answer(socket: WebSocketRoute) -> None:
+        if is_cut:
+            await socket.close(code=1001)
+        else:
+            socket.connect_to_server()
+
+    await ann.context.set_offline(True)
+    await ann.write("Kept one")
+    await ann.write("Kept two")
+    await ann.has_status("Kept two", "queued")
+    await ann.context.route("**/api/**", refuse)
+    await ann.context.route_web_socket("**/api/**", answer)
+    await ann.context.set_offline(False)
+    await ann.page.reload()
+    await ann.reads("Before")
+    await ann.has_status("Kept one", "queued")
+    await ann.has_status("Kept two", "queued")
+    is_cut = False
+    await ann.context.unroute("**/api/**")
+    await ann.page.reload()
+    await ben.reads("Kept two")
+    await ann.has_status("Kept two", "read")
+    assert await ben.contents() == ["Before", "Kept one", "Kept two"]
+
+
+async def test_every_cut_of_the_socket_is_made_up(windows: Windows, service: Process) -> None:
+    """Twenty messages each way while Ben's network comes and goes."""
+    ann, ben = await two_who_talk(windows, service)
+    for number in range(1, 21):
+        await asyncio.gather(ann.write(f"From Ann {number}."), ben.write(f"From Ben {number}."))
+        if number % 4 == 0:
+            await ben.context.set_offline(True)
+        elif number % 4 == 2:
+            await ben.context.set_offline(False)
+    await ben.context.set_offline(False)
+    for screen in (ann, ben):
+        await screen.reads("From Ann 20.")
+        await expect(screen.message("From Ben 20.")).to_be_visible(timeout=4 * WAIT_MS)
+    for screen in (ann, ben):
+        await expect(screen.page.get_by_role("img", name=screen.words("status.queued"))).to_have_count(0)
+        await screen.page.reload()
+        await screen.reads("From Ben 20.")
+        texts = await screen.contents()
+        for name in ("Ann", "Ben"):
+            own = [text for text in texts if text.startswith(f"From {name}")]
+            assert own == [f"From {name} {number}." for number in range(21 - len(own), 21)]
+        assert len(texts) == len(set(texts))
+
+
+async def test_a_part_that_could_not_be_loaded_comes_with_the_network(
+    windows: Windows, service: Process
+) -> None:
+    """The pages for signing in are loaded when the page is idle; here that fails at first."""
+    ann = await a_user(service)
+    screen = await windows.open(ann)
+    part = "**/account-pages.js"
+    await screen.context.route(part, lambda route: route.abort("internetdisconnected"))
+    async with screen.page.expect_event("requestfailed", lambda request: "account-pages" in request.url):
+        await screen.page.reload()
+    await ann.post("/auth/logout-all", status=204)
+    await screen.sees("lazy.failedTitle")
+    await screen.context.unroute(part)
+    async with screen.offline():
+        pass
+    await screen.is_signed_out()

@@ -1,0 +1,30 @@
+/** What is sent: counted as the service counts, and without what it would refuse. */
+
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+
+import { cleanMessage, countCharacters } from "../../chat_service/web/app/conversation/text-length.js";
+
+describe("the length of a text", () => {
+  it("is counted in code points", () => {
+    for (const text of ["", "abc", "Tiếng Việt", "👍", "a👍b👍", "\ud83d", "\udc4d\ud83d", "👩‍👩‍👧"]) {
+      assert.equal(countCharacters(text), [...text].length, JSON.stringify(text));
+    }
+  });
+});
+
+describe("the text as it is sent", () => {
+  const cases = {
+    "  code stays indented": "  code stays indented",
+    "\n \n\nHello \n": "Hello",
+    "one\n\ntwo": "one\n\ntwo",
+    " \n\t": "",
+    "a\0b": "ab",
+    "half \ud83d end": "half \ufffd end",
+    "\udc4d": "\ufffd",
+    "whole 👍": "whole 👍",
+  };
+  for (const [text, expected] of Object.entries(cases)) {
+    it(JSON.stringify(text), () => assert.equal(cleanMessage(text), expected));
+  }
+});
