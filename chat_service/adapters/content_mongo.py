@@ -24,6 +24,7 @@ import pymongo
 import structlog
 from pymongo import AsyncMongoClient, DeleteMany, ReadPreference, ReturnDocument
 from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import BulkWriteError, PyMongoError
 from pymongo.read_concern import ReadConcern
 
@@ -56,6 +57,13 @@ _DUPLICATE_KEY = 11_000
 # time limits, conflicts and interruptions by a change of the primary.
 _PASSING = frozenset({50, 91, 112, 189, 262, 11_600, 11_602, 14_031})
 
+_WITHOUT_REPLICA_SET = (
+    "MongoDB runs without a replica set, so a lost answer cannot be retried and one lost disk loses "
+    "every body."
+)
+
+_WITHOUT_JOURNAL = "MongoDB runs without a journal, so a crash loses what it has acknowledged."
+
 log = structlog.get_logger(__name__)
 
 Document = dict[str, Any]
@@ -72,15 +80,17 @@ class MongoContentStore:
     def __init__(self, url: str) -> None:
         self._url = url
         self._client: AsyncMongoClient[Document] | None = None
+        self._database: AsyncDatabase[Document] | None = None
         self._running: set[asyncio.Task[Any]] = set()
 
     async def connect(self) -> None:
         """Opens nothing yet: the first call does."""
         self._client = AsyncMongoClient(self._url, **OPTIONS)
+        self._database = self._client.get_default_database(DEFAULT_DATABASE)
 
     async def close(self) -> None:
         """Finish what has been asked for; calls after this raise `Unavailable`."""
-        client, self._client = self._client, None
+        client, self._client, self._database = self._client, None, None
         if self._running:
             await asyncio.wait(self._running)
         if client is not None:
@@ -125,21 +135,27 @@ class MongoContentStore:
 
     async def _ping(self) -> None:
         with _translated(), pymongo.timeout(PING_TIMEOUT_S):
-            hello = await self._access_client().admin.command("hello", read_preference=ReadPreference.PRIMARY)
+            admin = self._access_database().client.admin
+            hello = await admin.command("hello", read_preference=ReadPreference.PRIMARY)
         if not hello.get("isWritablePrimary"):
             raise Unavailable
 
     async def _insert(self, bodies: Sequence[Body]) -> dict[UUID, Exception]:
         documents = [{"_id": body.id, "chat_id": body.chat_id, "content": body.content} for body in bodies]
+        errors = await self._list_write_errors(documents)
+        return await self._find_failures(bodies, errors) if errors else {}
+
+    async def _list_write_errors(self, documents: list[Document]) -> list[dict[str, Any]]:
+        """The driver's exception shows the texts of what was refused: it goes no further than here."""
         try:
             with _translated():
                 await self._bodies.insert_many(documents, ordered=False)
         except BulkWriteError as error:
             if error.details["writeConcernErrors"]:
                 log.warning("content_store_unavailable", error=error.details["writeConcernErrors"][0])
-                raise Unavailable from error
-            return await self._find_failures(bodies, error.details["writeErrors"])
-        return {}
+                raise Unavailable from None
+            return list(error.details["writeErrors"])
+        return []
 
     async def _delete(self, keys: Sequence[tuple[int, UUID]]) -> None:
         by_chat: defaultdict[int, list[UUID]] = defaultdict(list)
@@ -178,34 +194,35 @@ class MongoContentStore:
 
     async def _find_weaknesses(self) -> list[str]:
         found = []
+        database = self._access_database()
         with _translated():
-            hello = await self._access_client().admin.command("hello")
+            hello = await database.client.admin.command("hello")
             if "setName" not in hello and hello.get("msg") != "isdbgrid":
-                found.append(
-                    "MongoDB runs without a replica set, so a lost answer cannot be retried and "
-                    "one lost disk loses every body."
-                )
+                found.append(_WITHOUT_REPLICA_SET)
             try:
-                # Changes nothing, but is refused where a journal cannot be waited for.
-                await self._bodies.delete_one({"_id": UUID(int=0), "chat_id": 0})
+                # Changes nothing, but is refused where a journal cannot be waited for. As a plain command,
+                # because a server without a replica set refuses whatever the driver may retry.
+                nobody = {"q": {"_id": None, "chat_id": 0}, "limit": 1}
+                concern = {"w": 1, "j": True}
+                await database.command("delete", COLLECTION, deletes=[nobody], writeConcern=concern)
             except PyMongoError as error:
                 if "journal" not in str(error):
                     raise
-                found.append("MongoDB runs without a journal, so a crash loses what it has acknowledged.")
+                found.append(_WITHOUT_JOURNAL)
         return found
 
-    def _access_client(self) -> AsyncMongoClient[Document]:
-        if self._client is None:
+    def _access_database(self) -> AsyncDatabase[Document]:
+        if self._database is None:
             raise Unavailable
-        return self._client
+        return self._database
 
     @property
     def _bodies(self) -> AsyncCollection[Document]:
-        return self._access_client().get_default_database(DEFAULT_DATABASE)[COLLECTION]
+        return self._access_database()[COLLECTION]
 
     @property
     def _deployment(self) -> AsyncCollection[Document]:
-        return self._access_client().get_default_database(DEFAULT_DATABASE)[DEPLOYMENT_COLLECTION]
+        return self._access_database()[DEPLOYMENT_COLLECTION]
 
     async def _find_failures(
         self, bodies: Sequence[Body], errors: Sequence[Mapping[str, Any]]
@@ -230,7 +247,8 @@ async def _find(bodies: AsyncCollection[Document], keys: Sequence[tuple[int, UUI
     with _translated():
         # One batch, so that a page of bodies is one round trip.
         cursor = bodies.find(query, hint=[("_id", 1)], batch_size=len(keys) + 1)
-        found = {(document["chat_id"], document["_id"]): document["content"] async for document in cursor}
+        documents = await cursor.to_list()
+    found = {(document["chat_id"], document["_id"]): document["content"] for document in documents}
     return {key[1]: found[key] for key in keys if key in found}
 
 

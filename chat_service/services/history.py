@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
+from itertools import islice
 from uuid import UUID
 
 import structlog
 
-from chat_service.domain.errors import ResyncRequired
-from chat_service.domain.models import Changes, Chat, Message, MessageRow, Participant
+from chat_service.domain.errors import NotFound, ResyncRequired
+from chat_service.domain.models import Changes, Chat, Message, MessageRow, Participant, Position
 from chat_service.domain.rules import POSITIONS_PUSHED_UP_TO
 from chat_service.services.access import access_chat
 from chat_service.services.epoch import Epoch
 from chat_service.services.ports.content import ContentStore
-from chat_service.services.ports.metadata import MetadataStore, Unit
+from chat_service.services.ports.metadata import MetadataStore, Span, Unit
 
 log = structlog.get_logger()
 
 PAGE_CHARS = 128 * 1024
 """A page of changes ends early above this much text, so that no frame of it grows beyond bounds."""
+HIDES_TOLD_AGAIN = 1000
+"""Versions before `since` whose hides are told once more. A hide takes no version, so the push of a later
+one may overtake its own, and a client that loses its connection in between has a cursor above it."""
 NOBODY = 0
 """The viewer of a page that is made for many: nothing is hidden from it."""
 
@@ -41,6 +46,19 @@ class HistoryPage:
 class NumberedPage:
     items: list[Message]
     total: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChangesFound:
+    """A page of the change feed without its texts. `chat` was read before all else."""
+
+    chat: Chat
+    since: int
+    to: int
+    rows: list[MessageRow]
+    participants: list[Participant]
+    positions: list[Position]
+    hidden: list[int]
 
 
 class MessageLoader:
@@ -108,28 +126,27 @@ class HistoryService:
     ) -> HistoryPage:
         """At most one of the four may be given; without one the newest page."""
 
-        async def read(unit: Unit) -> tuple[Chat, _Window]:
+        async def read(unit: Unit) -> _Window:
+            if at is None and around is None:
+                return await _read_beside(unit, chat_id, user_id, limit=limit, before=before, after=after)
             chat, _ = await access_chat(unit, chat_id, user_id)
-            window = _Window(unit, chat, user_id, limit)
+            middle = around
             if at is not None:
-                found = await unit.messages.find_seq_at(chat_id, at)
-                await window.read_around(chat.last_seq + 1 if found is None else found)
-            elif around is not None:
-                await window.read_around(around)
-            elif after is not None:
-                await window.read_after(after)
-            else:
-                await window.read_before(before)
-            return chat, window
+                middle = await unit.messages.find_seq_at(chat_id, at)
+            # Nothing is as young as `at`: the newest page.
+            beyond = chat.last_seq + 1
+            return await _read_around(
+                unit, chat, user_id, limit=limit, middle=beyond if middle is None else middle
+            )
 
-        chat, window = await self._metadata.read(read)
+        window = await self._metadata.read(read)
         return HistoryPage(
             items=await self._loader.load(window.rows),
             has_older=window.older,
             has_newer=window.newer,
             next_before=window.start if window.older else None,
             next_after=window.end if window.newer else None,
-            version=chat.version,
+            version=window.version,
         )
 
     async def list_page(self, user_id: int, chat_id: int, *, page: int, limit: int) -> NumberedPage:
@@ -154,132 +171,175 @@ class HistoryService:
     async def list_changes(
         self, user_id: int, chat_id: int, *, since: int, limit: int, epoch: str | None = None
     ) -> Changes:
-        """One page of the change feed. Raises `ResyncRequired` for another epoch, or a `since` that lies
+        """One page of the change feed. Raises `ResyncRequired` for another epoch, and for a `since` that lies
         above the chat's version."""
+        found = await self.find_changes(user_id, {chat_id: since}, limit=limit, epoch=epoch)
+        [changes] = await self.load_changes([_or_raise(found[chat_id])])
+        return changes
 
-        async def read(unit: Unit) -> Changes:
-            chat, me = await access_chat(unit, chat_id, user_id)
-            self.check_cursor(chat, since, epoch)
-            changes = await self._read_changes(unit, chat, user_id, since=since, limit=limit)
-            everybody = chat.participant_count <= POSITIONS_PUSHED_UP_TO
-            positions = await unit.participants.list_positions(chat_id, None if everybody else [me.user_id])
-            hidden = await unit.messages.list_hides(user_id, chat_id, since)
-            return replace(changes, positions=positions, hidden=hidden)
+    async def find_changes(
+        self,
+        user_id: int,
+        cursors: Mapping[int, int],
+        *,
+        limit: int,
+        epoch: str | None = None,
+        budget: int | None = None,
+    ) -> dict[int, ChangesFound | NotFound | ResyncRequired]:
+        """For each chat a page above its cursor, for `load_changes`, or why there is none. It takes two round
+        trips, and one for each chat whose memberships have changed. With a `budget`, `ResyncRequired` is also
+        for who lies more versions than that behind."""
+
+        async def read(unit: Unit) -> dict[int, ChangesFound | NotFound | ResyncRequired]:
+            chats = await unit.feed.find_chats(user_id, cursors.keys())
+            refused: dict[int, NotFound | ResyncRequired] = {}
+            readable: list[tuple[Chat, int]] = []
+            for chat_id, since in cursors.items():
+                chat = chats.get(chat_id)
+                if chat is None:
+                    refused[chat_id] = NotFound()
+                elif epoch not in (None, self._epoch.value) or not _reaches(chat, since, budget):
+                    refused[chat_id] = ResyncRequired(version=chat.version)
+                else:
+                    readable.append((chat, since))
+            return {**refused, **await _find_changes(unit, user_id, readable, limit)}
 
         return await self._metadata.read(read)
 
-    async def list_changes_for_all(
-        self, chat_id: int, *, since: int, limit: int
-    ) -> tuple[Changes, Chat] | None:
-        """A page that fills a hole for every socket of the chat alike, and the chat as it is now; None
-        when the chat is gone."""
+    async def find_changes_for_all(self, chat_id: int, *, since: int, limit: int) -> ChangesFound | None:
+        """A page that fills a hole for every socket of the chat alike; None when the chat is gone."""
 
-        async def read(unit: Unit) -> tuple[Changes, Chat] | None:
+        async def read(unit: Unit) -> ChangesFound | None:
             chat = await unit.chats.find_chat(chat_id)
             if chat is None:
                 return None
-            changes = await self._read_changes(unit, chat, NOBODY, since=since, limit=limit)
-            if chat.participant_count <= POSITIONS_PUSHED_UP_TO:
-                positions = await unit.participants.list_positions(chat_id)
-                changes = replace(changes, positions=positions)
-            return changes, chat
+            return (await _find_changes(unit, NOBODY, [(chat, since)], limit))[chat_id]
 
         return await self._metadata.read(read)
 
-    def check_cursor(self, chat: Chat, since: int, epoch: str | None) -> None:
-        if since > chat.version or (epoch is not None and epoch != self._epoch.value):
-            raise ResyncRequired
+    async def load_changes(self, found: Sequence[ChangesFound]) -> list[Changes]:
+        """The pages with their texts, which are read together."""
+        messages = iter(await self._loader.load([row for page in found for row in page.rows]))
+        return [_compose(page, list(islice(messages, len(page.rows))), self._epoch.value) for page in found]
 
-    async def _read_changes(
-        self, unit: Unit, chat: Chat, viewer_id: int, *, since: int, limit: int
-    ) -> Changes:
-        """`chat` was read first, and its version bounds the page; no version is split over two pages."""
-        bound = chat.version
-        rows = await unit.messages.list_changed(chat.id, viewer_id, since=since, bound=bound, limit=limit + 1)
-        versions = await unit.participants.list_changed_versions(
-            chat.id, since=since, bound=bound, limit=limit + 1
-        )
-        if since < chat.settings_version <= bound:
-            versions.append(chat.settings_version)
-        ordered = sorted({row.version for row in rows}.union(versions))
-        to = ordered[limit - 1] if len(ordered) > limit else bound
-        messages = await self._loader.load([row for row in rows if row.version <= to])
-        messages, to = _cut(messages, to)
-        participants: list[Participant] = []
-        if versions:
-            participants = await unit.participants.list_changed(chat.id, since=since, bound=to)
-        return Changes(
+
+def _or_raise(found: ChangesFound | NotFound | ResyncRequired) -> ChangesFound:
+    if isinstance(found, ChangesFound):
+        return found
+    raise found
+
+
+def _reaches(chat: Chat, since: int, budget: int | None) -> bool:
+    """Whether the feed goes on from there."""
+    return since <= chat.version and (budget is None or chat.version - since <= budget)
+
+
+async def _find_changes(
+    unit: Unit, viewer_id: int, chats: Sequence[tuple[Chat, int]], limit: int
+) -> dict[int, ChangesFound]:
+    """The chats were read first, and their versions bound the pages; no version is split over two pages."""
+    spans = [
+        Span(
             chat_id=chat.id,
-            epoch=self._epoch.value,
+            since=since,
+            bound=chat.version,
+            hides_since=max(0, since - HIDES_TOLD_AGAIN),
+            has_all_positions=chat.participant_count <= POSITIONS_PUSHED_UP_TO,
+        )
+        for chat, since in chats
+    ]
+    rows = await unit.feed.read_spans(viewer_id, spans, limit=limit + 1)
+    pages: dict[int, ChangesFound] = {}
+    for chat, since in chats:
+        changed = rows[chat.id]
+        versions = {row.version for row in changed.messages}.union(changed.versions)
+        if since < chat.settings_version:
+            versions.add(chat.settings_version)
+        to = sorted(versions)[limit - 1] if len(versions) > limit else chat.version
+        participants: list[Participant] = []
+        if changed.versions:
+            participants = await unit.participants.list_changed(chat.id, since=since, bound=to)
+        pages[chat.id] = ChangesFound(
+            chat=chat,
             since=since,
             to=to,
-            messages=messages,
+            rows=[row for row in changed.messages if row.version <= to],
             participants=participants,
-            chat=chat if since < chat.settings_version <= to else None,
-            hidden=[],
-            positions=[],
-            has_more=to < bound,
+            positions=changed.positions,
+            hidden=changed.hidden,
         )
+    return pages
 
 
-def _cut(messages: list[Message], to: int) -> tuple[list[Message], int]:
-    """End the page early where its texts grow too long; a page always keeps its first message."""
+def _compose(page: ChangesFound, messages: list[Message], epoch: str) -> Changes:
+    messages, to = _cut(messages, page)
+    return Changes(
+        chat_id=page.chat.id,
+        epoch=epoch,
+        since=page.since,
+        to=to,
+        messages=messages,
+        participants=[one for one in page.participants if one.version <= to],
+        chat=page.chat if page.since < page.chat.settings_version <= to else None,
+        hidden=page.hidden,
+        positions=page.positions,
+        has_more=to < page.chat.version,
+    )
+
+
+def _cut(messages: list[Message], page: ChangesFound) -> tuple[list[Message], int]:
+    """End the page early where its texts grow too long; a page always keeps its first message.
+
+    The versions are those of the rows: a message whose text was gone has been read again since."""
     chars = 0
-    for index, message in enumerate(messages):
+    for index, (message, row) in enumerate(zip(messages, page.rows, strict=True)):
         chars += len(message.content)
         if chars > PAGE_CHARS and index:
-            return messages[:index], message.row.version - 1
-    return messages, to
+            return messages[:index], row.version - 1
+    return messages, page.to
 
 
+@dataclass(frozen=True, slots=True)
 class _Window:
-    """A stretch of history being read: its rows, and whether there is more on either side."""
+    """A stretch of history: its rows, and whether there is more on either side."""
 
-    def __init__(self, unit: Unit, chat: Chat, viewer_id: int, limit: int) -> None:
-        self._unit = unit
-        self._chat_id = chat.id
-        self._last_seq = chat.last_seq
-        self._viewer_id = viewer_id
-        self._limit = limit
-        self.rows: list[MessageRow] = []
-        self.older = self.newer = False
-        self._edge = 0
-        """The seq that an empty window lies above, from 0 to the last one."""
+    rows: list[MessageRow]
+    older: bool
+    newer: bool
+    version: int
+    edge: int = 0
+    """The seq that an empty window lies above, from 0 to the last one."""
 
     @property
     def start(self) -> int:
-        return self.rows[0].seq if self.rows else self._edge + 1
+        return self.rows[0].seq if self.rows else self.edge + 1
 
     @property
     def end(self) -> int:
-        return self.rows[-1].seq if self.rows else self._edge
+        return self.rows[-1].seq if self.rows else self.edge
 
-    async def read_before(self, before: int | None) -> None:
-        rows = await self._list(before=before, limit=self._limit + 1)
-        self.rows, self.older = rows[-self._limit :], len(rows) > self._limit
-        if before is not None:
-            self._edge = max(0, min(before - 1, self._last_seq))
-            self.newer = bool(await self._list(after=self.end, limit=1))
 
-    async def read_after(self, after: int) -> None:
-        rows = await self._list(after=after, limit=self._limit + 1)
-        self.rows, self.newer = rows[: self._limit], len(rows) > self._limit
-        self._edge = min(after, self._last_seq)
-        self.older = bool(await self._list(before=self.start, limit=1))
+async def _read_beside(
+    unit: Unit, chat_id: int, viewer_id: int, *, limit: int, before: int | None, after: int | None
+) -> _Window:
+    """One row more than asked for tells whether there is more on the far side."""
+    found = await unit.messages.read_history(chat_id, viewer_id, limit=limit + 1, before=before, after=after)
+    if found is None:
+        raise NotFound
+    rows, last_seq, version = found.rows, found.chat.last_seq, found.chat.version
+    has_more = len(rows) > limit
+    if after is not None:
+        return _Window(rows[:limit], found.is_beyond, has_more, version, min(after, last_seq))
+    edge = 0 if before is None else max(0, min(before - 1, last_seq))
+    return _Window(rows[-limit:], has_more, found.is_beyond, version, edge)
 
-    async def read_around(self, seq: int) -> None:
-        """Half of the page older than `seq`; where one side is short, the other fills the page."""
-        older = await self._list(before=seq, limit=self._limit + 1)
-        newer = await self._list(after=seq - 1, limit=self._limit + 1)
-        half = self._limit // 2
-        take_newer = min(len(newer), max(self._limit - half, self._limit - len(older)))
-        take_older = min(len(older), self._limit - take_newer)
-        self.rows = older[len(older) - take_older :] + newer[:take_newer]
-        self.older, self.newer = len(older) > take_older, len(newer) > take_newer
 
-    async def _list(
-        self, *, limit: int, before: int | None = None, after: int | None = None
-    ) -> list[MessageRow]:
-        return await self._unit.messages.list_history(
-            self._chat_id, self._viewer_id, limit=limit, before=before, after=after
-        )
+async def _read_around(unit: Unit, chat: Chat, viewer_id: int, *, limit: int, middle: int) -> _Window:
+    """Half of the page older than `middle`; where one side is short, the other fills the page."""
+    read = partial(unit.messages.list_history, chat.id, viewer_id, limit=limit + 1)
+    older, newer = await read(before=middle), await read(after=middle - 1)
+    half = limit // 2
+    take_newer = min(len(newer), max(limit - half, limit - len(older)))
+    take_older = min(len(older), limit - take_newer)
+    rows = older[len(older) - take_older :] + newer[:take_newer]
+    return _Window(rows, len(older) > take_older, len(newer) > take_newer, chat.version)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from uuid import UUID
 
@@ -40,7 +40,7 @@ class Draft:
     """A message that somebody asks to send."""
 
     chat_id: int
-    content: str
+    content: str = field(repr=False)
     message_type: str = "text"
     client_message_id: str | None = None
     reply_to_id: UUID | None = None
@@ -163,8 +163,7 @@ class MessageService:
             if present.body_sha256 == digest or present.body_id is None or present.body_sha256 is None:
                 return present, False
             now = max(self._clock(), chat.last_activity_at)
-            changed = replace(
-                present,
+            changed = present._replace(
                 version=chat.version + 1,
                 revision=present.revision + 1,
                 body_id=body.id,
@@ -205,7 +204,7 @@ class MessageService:
                 return row, row.version == mine
             mine = chat.version + 1
             await unit.messages.discard_bodies(row, self._clock() + BODIES_KEPT_FOR)
-            row = replace(row, version=mine, body_id=None, body_sha256=None, is_deleted=True)
+            row = row._replace(version=mine, body_id=None, body_sha256=None, is_deleted=True)
             await unit.messages.update_message(row)
             await unit.chats.update_chat(replace(chat, version=mine))
             self._reached("deletion_written")

@@ -55,6 +55,8 @@ class ReceiptService:
         self._bus = bus
         self._waiting: dict[Key, _Wish] = {}
         self._wakeup = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._pushes = _PushPacer(bus)
 
     def submit(self, caller: Caller, chat_id: int, kind: PositionKind, seq: int, done: Done) -> None:
@@ -67,6 +69,7 @@ class ReceiptService:
         else:
             wish.delivered_seq = max(wish.delivered_seq, seq)
         wish.done.append((kind, done))
+        self._idle.clear()
         self._wakeup.set()
 
     async def move_position(self, caller: Caller, chat_id: int, kind: PositionKind, seq: int) -> int:
@@ -89,8 +92,13 @@ class ReceiptService:
             keys = list(self._waiting)[:MAX_BATCH]
             if not keys:
                 self._wakeup.clear()
+                self._idle.set()
                 continue
             await self._write({key: self._waiting.pop(key) for key in keys})
+
+    async def drain(self) -> None:
+        """Return when every position that was taken has its answer."""
+        await self._idle.wait()
 
     async def _write(self, wishes: dict[Key, _Wish]) -> None:
         try:

@@ -66,7 +66,7 @@ class Send:
     sender_id: int
     sender_username: str
     message_type: str
-    content: str
+    content: str = field(repr=False)
     dedupe_key: str
     request_mac: bytes
     reply_to: ReplyTo | None
@@ -109,8 +109,7 @@ def pass_by(_point: str) -> None:
 SEND_POINTS = (
     "bodies_started",
     "chats_locked",
-    "rows_inserted",
-    "counters_written",
+    "rows_written",
     "bodies_durable",
     "committed",
     "answered",
@@ -123,10 +122,10 @@ class Sender:
 
     `reached` is called with each of `SEND_POINTS` as a batch passes it, for tests that end the process
     there: the insert of the bodies was begun · the chats are locked, in a transaction · the rows of new
-    messages were inserted · the counters of their chats were raised · the bodies are durable and COMMIT is
+    messages were inserted and the counters of their chats raised · the bodies are durable and COMMIT is
     next · COMMIT has been answered · every send has its answer · the pushes were published. The second to
-    the fifth are passed again when a transaction is repeated, and the third and fourth only for new
-    messages. It must return at once, or never.
+    the fourth are passed again when a transaction is repeated, and the third only for new messages. It must
+    return at once, or never.
     """
 
     def __init__(  # noqa: PLR0913 - its parts, put together once in app.py
@@ -265,9 +264,10 @@ class Sender:
         result = _Result()
         if not sends:
             return result
-        chats = await unit.chats.lock_chats({send.chat_id for send in sends}, skip_locked=skip_locked)
+        chats, present = await unit.sends.lock(
+            {(send.chat_id, send.sender_id) for send in sends}, skip_locked=skip_locked
+        )
         self._reached("chats_locked")
-        present = await unit.participants.list_present({(send.chat_id, send.sender_id) for send in sends})
         new: list[Send] = []
         for send in sends:
             if (send.chat_id, send.sender_id) not in present:
@@ -293,10 +293,8 @@ class Sender:
     async def _add(
         self, unit: Unit, numbered: Sequence[tuple[Send, MessageRow]], advanced: Sequence[Chat]
     ) -> None:
-        await unit.messages.add_messages([row for _, row in numbered])
-        self._reached("rows_inserted")
-        await unit.chats.advance_chats(advanced)
-        self._reached("counters_written")
+        await unit.sends.add([row for _, row in numbered], advanced)
+        self._reached("rows_written")
 
     async def _insert_unknown(
         self, unit: Unit, new: list[Send], chats: dict[int, Chat], result: _Result

@@ -20,13 +20,13 @@ from chat_service.domain.models import (
     Role,
     User,
 )
-from chat_service.services.ports.metadata import MetadataStore, Unit
+from chat_service.services.ports.metadata import ChangedRows, MetadataStore, Span, Unit
 
 NOW = datetime(2026, 11, 20, 9, 30, 0, 123456, tzinfo=UTC)
 
 
-async def add_user(unit: Unit, name: str, words: list[str]) -> User:
-    user = User(
+def a_user(name: str) -> User:
+    return User(
         id=0,
         username=name,
         full_name=None,
@@ -39,6 +39,10 @@ async def add_user(unit: Unit, name: str, words: list[str]) -> User:
         state=AccountState.ACTIVE,
         created_at=NOW,
     )
+
+
+async def add_user(unit: Unit, name: str, words: list[str]) -> User:
+    user = a_user(name)
     return await unit.accounts.add_user(
         user, username_fold=name, email_fold=user.email, password_hash="x", words=words
     )
@@ -118,10 +122,22 @@ def a_message(chat: Chat, user: User, seq: int, **changes: Any) -> MessageRow:
         is_deleted=False,
         reply_to=None,
     )
-    return replace(row, **changes)
+    return row._replace(**changes)
 
 
 async def store_messages(store: MetadataStore, chat: Chat, user: User, *seqs: int) -> list[MessageRow]:
     rows = [a_message(chat, user, seq) for seq in seqs]
-    await store.transact(lambda unit: unit.messages.add_messages(rows))
+    await store.transact(lambda unit: unit.sends.add(rows, []))
     return rows
+
+
+def a_span(chat: Chat, **changes: Any) -> Span:
+    span = Span(chat_id=chat.id, since=0, bound=99, hides_since=0, has_all_positions=True)
+    return replace(span, **changes)
+
+
+async def read_feed(
+    unit: Unit, viewer_id: int, chat: Chat, *, limit: int = 99, **changes: Any
+) -> ChangedRows:
+    """Of one chat."""
+    return (await unit.feed.read_spans(viewer_id, [a_span(chat, **changes)], limit=limit))[chat.id]

@@ -89,7 +89,7 @@ async def test_many_chats_advance_in_one_statement(metadata_store: MetadataStore
         replace(chat, version=10 + i, last_seq=20 + i, last_activity_at=NOW + timedelta(microseconds=i))
         for i, chat in enumerate(chats[:3])
     ]
-    await metadata_store.transact(lambda unit: unit.chats.advance_chats(advanced))
+    await metadata_store.transact(lambda unit: unit.sends.add([], advanced))
     ids = [chat.id for chat in chats]
     assert await metadata_store.read(lambda unit: unit.chats.get_chats(ids)) == [*advanced, chats[3]]
     versions = await metadata_store.read(lambda unit: unit.chats.get_versions([*ids, 10**9]))
@@ -237,7 +237,7 @@ async def test_the_list_as_of_a_moment_is_moved_by_no_later_message(metadata_sto
     async def speak(index: int, seq: int, moment: int) -> None:
         chat = replace(chats[index], last_seq=seq, last_activity_at=moments[moment])
         row = a_message(chat, ann, seq, created_at=moments[moment])
-        await metadata_store.transact(lambda unit: unit.messages.add_messages([row]))
+        await metadata_store.transact(lambda unit: unit.sends.add([row], []))
         await metadata_store.transact(lambda unit: unit.chats.update_chat(chat))
 
     await speak(0, 1, 1)

@@ -364,7 +364,7 @@ async def test_weak_settings_of_mongodb_are_named() -> None:
 async def test_url_cannot_weaken_the_writes(mongodb_database_url: str) -> None:
     weak = "w=0&journal=false&readPreference=secondary&timeoutMS=60000"
     async with a_store(f"{mongodb_database_url}&{weak}") as store:
-        options = store._access_client().options
+        options = store._access_database().client.options
         assert options.write_concern.document == {"w": "majority", "j": True}
         assert options.read_preference == pymongo.ReadPreference.PRIMARY
         assert options.timeout == 4.5

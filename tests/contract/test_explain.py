@@ -18,7 +18,7 @@ from sqlalchemy import Connection, event, text
 from chat_service.adapters.sql.store import SqlMetadataStore
 from chat_service.domain.models import Chat, MessageRow, Session, User
 from chat_service.services.ports.metadata import Unit
-from tests.contract.rows import NOW, a_chat, a_message, a_participant, add_user
+from tests.contract.rows import NOW, a_chat, a_message, a_participant, a_span, add_user, read_feed
 
 CHATS, BUSY_CHATS, USERS, MESSAGES = 1000, 200, 1000, 100
 PART = 250
@@ -63,7 +63,7 @@ class World:
     rows: list[MessageRow]
     sessions: list[Session]
 
-    async def explain(self, work: Work, mark: str = "SELECT") -> list[Plan]:
+    async def explain(self, work: Work, mark: str | tuple[str, ...] = "SELECT") -> list[Plan]:
         """The plans of the statements that `work` issues and that begin with `mark`."""
         caught: list[tuple[str, Any]] = []
 
@@ -154,7 +154,7 @@ async def _fill(store: SqlMetadataStore) -> World:
     await store.transact(add_hides)
     for start in range(0, len(rows), 2000):
         part = rows[start : start + 2000]
-        await store.transact(lambda unit, part=part: unit.messages.add_messages(part))  # type: ignore[misc]
+        await store.transact(lambda unit, part=part: unit.sends.add(part, []))  # type: ignore[misc]
     async with store._writes.begin() as connection:
         if store._url.get_backend_name() == "mysql":
             names = "users, user_words, sessions, chats, participants, messages, hides"
@@ -186,6 +186,20 @@ async def a_page_of_history_is_a_range_of_the_primary_key(world: World) -> None:
         plan.sorts_nothing()
 
 
+async def a_whole_page_is_three_lookups(world: World) -> None:
+    chat, user = world.chats[7], world.users[20]
+    for options in ({"before": 60}, {"after": 60}):
+        plans = await world.explain(
+            lambda unit, o=options: unit.messages.read_history(chat.id, user.id, limit=50, **o)  # type: ignore[arg-type]
+        )
+        assert len(plans) == 3
+        for plan in plans[1:]:
+            plan.uses('"key": "PRIMARY"', "messages USING INDEX sqlite_autoindex_messages_1")
+        for plan in plans:
+            plan.scans_nothing()
+            plan.sorts_nothing()
+
+
 async def a_numbered_page_is_too(world: World) -> None:
     [plan] = await world.explain(
         lambda unit: unit.messages.list_page(world.chats[7].id, world.users[0].id, limit=50, offset=50)
@@ -204,31 +218,52 @@ async def the_newest_messages_are_found_by_their_keys(world: World) -> None:
         plan.sorts_nothing()
 
 
-async def changed_messages_are_a_range_of_versions(world: World) -> None:
-    [plan] = await world.explain(
-        lambda unit: unit.messages.list_changed(
-            world.chats[7].id, world.users[0].id, since=90, bound=101, limit=51
-        )
+async def the_feed_is_ranges_of_versions(world: World) -> None:
+    rows, versions, positions, hides = await world.explain(
+        lambda unit: read_feed(unit, world.users[0].id, world.chats[7], since=90, bound=101, hides_since=3)
     )
-    plan.uses("ix_messages_version")
-    plan.scans_nothing()
-    plan.sorts_nothing()
+    rows.uses("ix_messages_version")
+    rows.sorts_nothing()
+    versions.uses("ix_participants_version")
+    hides.uses("ix_hides_version")
+    for plan in (rows, versions, positions, hides):
+        plan.scans_nothing()
+
+
+async def the_feed_of_many_chats_is_as_many_ranges(world: World) -> None:
+    user_id, chats = world.users[0].id, world.chats[5:15]
+
+    async def read(unit: Unit) -> None:
+        await unit.feed.find_chats(user_id, [chat.id for chat in chats])
+        await unit.feed.read_spans(user_id, [a_span(chat, since=90, bound=101) for chat in chats], limit=51)
+
+    of_chats, *plans = await world.explain(read, mark=("SELECT", "(SELECT"))
+    assert len(plans) == (4 if of_chats.engine == "mysql" else 4 * len(chats))
+    for plan in (of_chats, *plans):
+        plan.scans_nothing()
+    for index in ("ix_messages_version", "ix_participants_version"):
+        used = f'"key": "{index}"' if of_chats.engine == "mysql" else f"INDEX {index}"
+        assert sum(used in line for plan in plans for line in plan.lines) >= len(chats), index
 
 
 async def changed_participants_are_a_range_of_versions(world: World) -> None:
     chat_id = world.chats[7].id
-    for work in (
-        lambda unit: unit.participants.list_changed(chat_id, since=38, bound=151),
-        lambda unit: unit.participants.list_changed_versions(chat_id, since=38, bound=151, limit=51),
-    ):
-        [plan] = await world.explain(work)
-        plan.uses("ix_participants_version")
-        plan.scans_nothing()
+    [plan] = await world.explain(lambda unit: unit.participants.list_changed(chat_id, since=38, bound=151))
+    plan.uses("ix_participants_version")
+    plan.scans_nothing()
 
 
 async def memberships_are_found_by_user(world: World) -> None:
     [plan] = await world.explain(lambda unit: unit.participants.list_memberships(world.users[0].id))
     plan.uses("ix_participants_user_id")
+    plan.scans_nothing()
+
+
+async def who_joined_lately_is_a_range_of_times(world: World) -> None:
+    [plan] = await world.explain(
+        lambda unit: unit.participants.list_joined(NOW + timedelta(seconds=1)), "SELECT"
+    )
+    plan.uses("ix_participants_joined_at")
     plan.scans_nothing()
 
 
@@ -241,12 +276,12 @@ async def a_membership_is_found_by_its_key(world: World) -> None:
 
 async def senders_and_positions_are_found_by_their_keys(world: World) -> None:
     pairs = [(chat.id, user.id) for chat in world.chats[:16] for user in world.users[20:24]]
-    for work in (
-        lambda unit: unit.participants.list_present(pairs),
-        lambda unit: unit.participants.get_positions(pairs),
-    ):
-        [plan] = await world.explain(work)
+    [locked, present] = await world.explain(lambda unit: unit.sends.lock(pairs))
+    [positions] = await world.explain(lambda unit: unit.participants.get_positions(pairs))
+    locked.uses("PRIMARY", "INTEGER PRIMARY KEY")
+    for plan in (present, positions):
         plan.uses("PRIMARY", "sqlite_autoindex_participants_1")
+    for plan in (locked, present, positions):
         plan.scans_nothing()
 
 
@@ -300,7 +335,6 @@ async def a_message_is_found_by_its_id(world: World) -> None:
 async def hides_are_found_by_user_and_chat(world: World) -> None:
     pair = (world.users[0].id, world.chats[7].id)
     for work in (
-        lambda unit: unit.messages.list_hides(*pair, 3),
         lambda unit: unit.messages.count_hides(*pair),
         lambda unit: unit.messages.is_hidden(*pair, 3),
     ):
@@ -334,11 +368,14 @@ async def chats_are_locked_by_their_ids(world: World) -> None:
 
 CHECKS = (
     a_page_of_history_is_a_range_of_the_primary_key,
+    a_whole_page_is_three_lookups,
     a_numbered_page_is_too,
     the_newest_messages_are_found_by_their_keys,
-    changed_messages_are_a_range_of_versions,
+    the_feed_is_ranges_of_versions,
+    the_feed_of_many_chats_is_as_many_ranges,
     changed_participants_are_a_range_of_versions,
     memberships_are_found_by_user,
+    who_joined_lately_is_a_range_of_times,
     a_membership_is_found_by_its_key,
     senders_and_positions_are_found_by_their_keys,
     replays_are_found_by_their_keys,

@@ -13,7 +13,7 @@ import pytest
 
 from chat_service.domain.models import Chat, MessageRow, ReplyTo, Revision, User
 from chat_service.services.ports.metadata import Duplicate, MetadataStore, Unit
-from tests.contract.rows import NOW, a_message, store_chat, store_messages, store_user
+from tests.contract.rows import NOW, a_message, join, read_feed, store_chat, store_messages, store_user
 
 NOBODY = 0
 
@@ -51,7 +51,7 @@ async def test_a_message_is_found_as_it_was_stored(metadata_store: MetadataStore
     )
     tombstone = a_message(chat, ann, 3, is_deleted=True, body_id=None, body_sha256=None)
     rows = [target, reply, tombstone]
-    await metadata_store.transact(lambda unit: unit.messages.add_messages(rows))
+    await metadata_store.transact(lambda unit: unit.sends.add(rows, []))
 
     for row in rows:
         assert await find(metadata_store, row.id) == row
@@ -68,16 +68,16 @@ async def test_a_key_that_is_taken_stores_none_of_the_rows_and_the_transaction_g
 ) -> None:
     chat, ann = await store_chat(metadata_store), await store_user(metadata_store)
     first = a_message(chat, ann, 1, dedupe_key="key")
-    await metadata_store.transact(lambda unit: unit.messages.add_messages([first]))
+    await metadata_store.transact(lambda unit: unit.sends.add([first], []))
     batch = [a_message(chat, ann, 2), a_message(chat, ann, 3), a_message(chat, ann, 4)]
-    batch[1] = replace(batch[1], **{same: getattr(first, same)})
+    batch[1] = batch[1]._replace(**{same: getattr(first, same)})
     again = a_message(chat, ann, 2)
 
     async def work(unit: Unit) -> None:
         with pytest.raises(Duplicate):
-            await unit.messages.add_messages(batch)
+            await unit.sends.add(batch, [])
         assert await unit.messages.find_messages([row.id for row in batch if row.id != first.id]) == {}
-        await unit.messages.add_messages([again])
+        await unit.sends.add([again], [])
 
     await metadata_store.transact(work)
     rows = await metadata_store.read(lambda unit: unit.messages.list_history(chat.id, NOBODY, limit=9))
@@ -93,7 +93,7 @@ async def test_replays_are_found_by_chat_sender_and_exact_key(metadata_store: Me
         a_message(one, ben, 3, dedupe_key="key"),
         a_message(other, ann, 1, dedupe_key="key"),
     ]
-    await metadata_store.transact(lambda unit: unit.messages.add_messages(rows))
+    await metadata_store.transact(lambda unit: unit.sends.add(rows, []))
     keys = [(row.chat_id, row.sender_id, row.dedupe_key) for row in rows]
     missing = [(one.id, ann.id, "key "), (one.id, ann.id, "ke"), (other.id, ben.id, "key")]
     found = await metadata_store.read(lambda unit: unit.messages.find_replays(keys + missing))
@@ -106,15 +106,14 @@ async def test_an_update_writes_what_edits_and_deletions_change(
     metadata_store: MetadataStore, talk: tuple[Chat, User, list[MessageRow]]
 ) -> None:
     _, _, rows = talk
-    edited = replace(
-        rows[2],
+    edited = rows[2]._replace(
         version=9,
         revision=2,
         body_id=uuid4(),
         body_sha256=hashlib.sha256(b"2").digest(),
         edited_at=NOW + timedelta(seconds=1),
     )
-    deleted = replace(rows[3], version=10, body_id=None, body_sha256=None, is_deleted=True)
+    deleted = rows[3]._replace(version=10, body_id=None, body_sha256=None, is_deleted=True)
     for row in (edited, deleted):
         await metadata_store.transact(lambda unit, r=row: unit.messages.update_message(r))
         assert await find(metadata_store, row.id) == row
@@ -157,6 +156,48 @@ async def test_history_is_read_in_both_directions(
     assert [await page(3, offset) for offset in (0, 3, 6, 9)] == [[5, 6, 7], [2, 3, 4], [1], []]
 
 
+async def test_a_page_comes_with_its_chat_and_a_look_to_the_other_side(
+    metadata_store: MetadataStore, talk: tuple[Chat, User, list[MessageRow]]
+) -> None:
+    chat, ann, rows = talk
+    ben = await store_user(metadata_store)
+    await join(metadata_store, chat, ann, ben)
+    await hide(metadata_store, ben.id, chat.id, 7)
+    await hide(metadata_store, ben.id, chat.id, 1)
+
+    async def read(user: User, **options: int) -> tuple[list[int], bool]:
+        found = await metadata_store.read(
+            lambda unit: unit.messages.read_history(chat.id, user.id, limit=3, **options)
+        )
+        assert found is not None
+        assert found.chat == await metadata_store.read(lambda unit: unit.chats.find_chat(chat.id))
+        assert found.rows == [row for row in rows if row.seq in seqs(found.rows)]
+        return seqs(found.rows), found.is_beyond
+
+    assert await read(ann) == ([5, 6, 7], False)
+    assert await read(ann, before=7) == ([4, 5, 6], True)
+    assert await read(ann, before=8) == ([5, 6, 7], False)
+    assert await read(ann, after=1) == ([2, 3, 4], True)
+    assert await read(ann, after=0) == ([1, 2, 3], False)
+    assert await read(ann, before=1) == ([], True)
+    assert await read(ann, after=7) == ([], True)
+    assert await read(ben, before=7) == ([4, 5, 6], False)
+    assert await read(ben, after=1) == ([2, 3, 4], False)
+
+
+async def test_a_page_is_nobodys_who_is_not_in_the_chat(
+    metadata_store: MetadataStore, talk: tuple[Chat, User, list[MessageRow]]
+) -> None:
+    chat, _, _ = talk
+    ben, gone = await store_user(metadata_store), await store_user(metadata_store)
+    await join(metadata_store, chat, gone, left_at=NOW)
+    for chat_id, user in ((chat.id, ben), (chat.id, gone), (10**9, ben)):
+        found = await metadata_store.read(
+            lambda unit, c=chat_id, u=user: unit.messages.read_history(c, u.id, limit=3)  # type: ignore[misc]
+        )
+        assert found is None
+
+
 async def test_hidden_messages_are_left_out_for_their_viewer_alone(
     metadata_store: MetadataStore, talk: tuple[Chat, User, list[MessageRow]]
 ) -> None:
@@ -173,7 +214,7 @@ async def test_hidden_messages_are_left_out_for_their_viewer_alone(
                 await messages.list_history(chat.id, user_id, limit=3, before=5),
                 await messages.list_history(chat.id, user_id, limit=2, after=2),
                 await messages.list_page(chat.id, user_id, limit=2, offset=2),
-                await messages.list_changed(chat.id, user_id, since=0, bound=99, limit=99),
+                (await read_feed(unit, user_id, chat, bound=99)).messages,
                 list((await messages.list_newest(user_id, [chat.id])).values()),
             ]
 
@@ -187,7 +228,7 @@ async def test_the_first_message_not_older_than_a_time_is_found(metadata_store: 
     chat, ann = await store_chat(metadata_store), await store_user(metadata_store)
     moments = [NOW + timedelta(microseconds=number) for number in (0, 1, 1, 3)]
     rows = [a_message(chat, ann, seq, created_at=at) for seq, at in enumerate(moments, start=1)]
-    await metadata_store.transact(lambda unit: unit.messages.add_messages(rows))
+    await metadata_store.transact(lambda unit: unit.sends.add(rows, []))
     for microseconds, seq in ((-1, 1), (0, 1), (1, 2), (2, 4), (3, 4), (4, None)):
         at = NOW + timedelta(microseconds=microseconds)
         assert await metadata_store.read(lambda unit, a=at: unit.messages.find_seq_at(chat.id, a)) == seq
@@ -208,29 +249,6 @@ async def test_the_newest_of_many_chats_are_found_at_once(metadata_store: Metada
     assert await metadata_store.read(lambda unit: unit.messages.list_newest(ann.id, ids[2:])) == {}
 
 
-async def test_changes_come_by_version(
-    metadata_store: MetadataStore, talk: tuple[Chat, User, list[MessageRow]]
-) -> None:
-    chat, _, rows = talk
-    for row, version in ((rows[0], 10), (rows[4], 9)):
-        changed = replace(row, version=version)
-        await metadata_store.transact(lambda unit, r=changed: unit.messages.update_message(r))
-
-    async def changes(since: int, bound: int, limit: int = 50) -> list[int]:
-        return seqs(
-            await metadata_store.read(
-                lambda unit: unit.messages.list_changed(
-                    chat.id, NOBODY, since=since, bound=bound, limit=limit
-                )
-            )
-        )
-
-    assert await changes(0, 99) == [2, 3, 4, 6, 7, 5, 1]
-    assert await changes(3, 9) == [3, 4, 6, 7, 5]
-    assert await changes(3, 9, limit=2) == [3, 4]
-    assert await changes(10, 10) == []
-
-
 # --- Hides
 
 
@@ -248,7 +266,9 @@ async def test_a_second_hide_changes_nothing_and_the_transaction_goes_on(
     assert await metadata_store.transact(work) == [True, False, True, True]
 
     async def hides(since: int) -> list[int]:
-        return await metadata_store.read(lambda unit: unit.messages.list_hides(ann.id, chat.id, since))
+        return (
+            await metadata_store.read(lambda unit: read_feed(unit, ann.id, chat, hides_since=since))
+        ).hidden
 
     assert [await hides(since) for since in (0, 8, 9, 10, 11)] == [[1, 3, 7], [1, 3, 7], [1, 7], [7], []]
 

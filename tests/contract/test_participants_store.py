@@ -42,7 +42,7 @@ async def test_an_ended_membership_is_found_but_is_none(metadata_store: Metadata
 
     assert await find(metadata_store, *pair) == stored
     assert await metadata_store.read(lambda unit: unit.participants.find_membership(*pair)) is None
-    assert await metadata_store.read(lambda unit: unit.participants.list_present([pair])) == {}
+    assert await metadata_store.transact(lambda unit: unit.sends.lock([pair])) == ({chat.id: chat}, set())
     assert await metadata_store.read(lambda unit: unit.participants.get_positions([pair])) == {}
     assert await metadata_store.read(lambda unit: unit.participants.list_memberships(ann.id)) == {}
     assert await metadata_store.read(lambda unit: unit.participants.list_members_of(ann.id, [chat.id])) == {}
@@ -102,30 +102,20 @@ async def test_changed_memberships_come_by_version(metadata_store: MetadataStore
         )
         return [users.index(next(u for u in users if u.id == one.user_id)) for one in found]
 
-    async def versions(since: int, bound: int, limit: int) -> list[int]:
-        return await metadata_store.read(
-            lambda unit: unit.participants.list_changed_versions(
-                chat.id, since=since, bound=bound, limit=limit
-            )
-        )
-
     assert await changed(0, 9) == [5, 1, 2, 0, 4, 3]
     assert await changed(2, 7) == [0, 4]
     assert await changed(9, 9) == []
-    assert await versions(0, 9, 50) == [1, 2, 5, 7, 9]
-    assert await versions(0, 9, 2) == [1, 2]
-    assert await versions(1, 7, 50) == [2, 5, 7]
-    assert await versions(9, 99, 50) == []
 
 
-async def test_present_pairs_are_told_with_their_roles(metadata_store: MetadataStore) -> None:
+async def test_chats_are_locked_and_their_present_senders_told(metadata_store: MetadataStore) -> None:
     one, other = await store_chat(metadata_store), await store_chat(metadata_store)
     ann, ben = await store_user(metadata_store), await store_user(metadata_store)
-    await join(metadata_store, one, ann, role=Role.OWNER)
-    await join(metadata_store, other, ben, role=Role.ADMIN)
+    await join(metadata_store, one, ann)
+    await join(metadata_store, other, ben)
     pairs = [(chat.id, user.id) for chat in (one, other) for user in (ann, ben)]
-    found = await metadata_store.read(lambda unit: unit.participants.list_present(pairs))
-    assert found == {(one.id, ann.id): Role.OWNER, (other.id, ben.id): Role.ADMIN}
+    chats, present = await metadata_store.transact(lambda unit: unit.sends.lock([*pairs, (10**9, ann.id)]))
+    assert chats == {one.id: one, other.id: other}
+    assert present == {(one.id, ann.id), (other.id, ben.id)}
 
 
 async def test_memberships_of_a_user_come_with_the_chats_versions(metadata_store: MetadataStore) -> None:
@@ -175,8 +165,6 @@ async def test_positions_advance_and_never_go_back(metadata_store: MetadataStore
     await metadata_store.transact(lambda unit: unit.participants.advance_positions({}))
     positions = await metadata_store.read(lambda unit: unit.participants.list_positions(chat.id))
     assert positions == [Position(ann.id, 6, 9), Position(ben.id, 0, 0)]
-    only = await metadata_store.read(lambda unit: unit.participants.list_positions(chat.id, [ben.id]))
-    assert only == [Position(ben.id, 0, 0)]
 
 
 async def test_many_positions_advance_together_from_many_sides(metadata_store: MetadataStore) -> None:
@@ -228,7 +216,7 @@ async def test_unread_counts_from_the_position_or_the_own_newest_message(
     await store_messages(metadata_store, chats[1], ben, 10)
     await store_messages(metadata_store, chats[3], ann, 3, 7)
     deleted = a_message(chats[3], ann, 8, is_deleted=True, body_id=None, body_sha256=None)
-    await metadata_store.transact(lambda unit: unit.messages.add_messages([deleted]))
+    await metadata_store.transact(lambda unit: unit.sends.add([deleted], []))
 
     ids = [chat.id for chat in chats]
     found = await metadata_store.read(lambda unit: unit.participants.count_unread(ann.id, ids))
@@ -243,5 +231,6 @@ async def test_a_large_group_is_stored_at_once(metadata_store: MetadataStore) ->
     rows = [replace(a_participant(chat, ann), user_id=10**6 + number) for number in range(5000)]
     await metadata_store.transact(lambda unit: unit.participants.put_participants(rows))
     pairs = [(chat.id, row.user_id) for row in rows[:500]]
-    assert len(await metadata_store.read(lambda unit: unit.participants.list_present(pairs))) == 500
+    _, present = await metadata_store.transact(lambda unit: unit.sends.lock(pairs))
+    assert present == set(pairs)
     assert len(await metadata_store.read(lambda unit: unit.participants.list_positions(chat.id))) == 5000

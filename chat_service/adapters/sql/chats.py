@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, bindparam, case, func, insert, or_, select, update
@@ -79,9 +79,6 @@ class SqlChats:
         values = {field: getattr(chat, field) for field in (*_COUNTERS, *_SETTINGS)}
         await self._connection.execute(update(chats).where(chats.c.id == chat.id).values(values))
 
-    async def advance_chats(self, advanced: Sequence[Chat]) -> None:
-        await self._connection.exec_driver_sql(_advance(advanced))
-
     async def get_chats(self, chat_ids: Collection[int]) -> list[Chat]:
         query = select(*CHAT_COLUMNS).where(chats.c.id.in_(chat_ids)).order_by(chats.c.id)
         return [to_chat(row) for row in await self._connection.execute(query)]
@@ -148,25 +145,3 @@ def _activity(as_of: datetime | None) -> ColumnElement[Any]:
         (chats.c.last_activity_at <= as_of, chats.c.last_activity_at),
         else_=func.coalesce(earlier, chats.c.created_at),
     )
-
-
-def _advance(advanced: Sequence[Chat]) -> str:
-    """The UPDATE of many chats' counters, written out: every transaction of sends has one, and as an
-    expression it costs more than all its other statements. It holds nothing but numbers and times."""
-
-    def cases(values: Iterable[object]) -> str:
-        pairs = zip(advanced, values, strict=True)
-        return f"CASE id {' '.join(f'WHEN {chat.id:d} THEN {value}' for chat, value in pairs)} END"
-
-    ids = ", ".join(f"{chat.id:d}" for chat in advanced)
-    times = (chat.last_activity_at.astimezone(UTC).replace(tzinfo=None) for chat in advanced)
-    return (
-        f"UPDATE chats SET version = {cases(f'{chat.version:d}' for chat in advanced)}, "  # noqa: S608 - see above
-        f"last_seq = {cases(f'{chat.last_seq:d}' for chat in advanced)}, "
-        f"last_activity_at = {cases(_quote(time) for time in times)} WHERE id IN ({ids})"
-    )
-
-
-def _quote(time: datetime) -> str:
-    """As both engines read a time, and as SQLAlchemy writes it into SQLite."""
-    return f"'{time.isoformat(sep=' ', timespec='microseconds')}'"

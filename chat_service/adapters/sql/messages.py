@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -25,10 +25,20 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from chat_service.adapters.sql.chats import CHAT_COLUMNS, to_chat
+from chat_service.adapters.sql.packets import Row, read_chat, read_time, read_uuid, run_together, write_out
 from chat_service.adapters.sql.statements import insert_rows, is_one_of
-from chat_service.adapters.sql.tables import chats, discarded_bodies, hides, messages, revisions, users
+from chat_service.adapters.sql.tables import (
+    chats,
+    discarded_bodies,
+    hides,
+    messages,
+    participants,
+    revisions,
+    users,
+)
 from chat_service.domain.models import MessageRow, ReplyTo, Revision
-from chat_service.services.ports.metadata import Duplicate
+from chat_service.services.ports.metadata import Duplicate, HistoryRows
 
 _COLUMNS = (
     messages.c.id,
@@ -53,37 +63,19 @@ _COLUMNS = (
 # Every sender has a row. An outer join all the same: it makes the optimizer read messages first, in the order
 # of their key; with few users MariaDB joins and sorts half of a long chat for one page instead.
 _FROM = messages.outerjoin(users, users.c.id == messages.c.sender_id)
-_INSERTED = (
-    "chat_id",
-    "seq",
-    "id",
-    "version",
-    "revision",
-    "sender_id",
-    "message_type",
-    "dedupe_key",
-    "request_mac",
-    "body_id",
-    "body_sha256",
-    "created_at",
-    "edited_at",
-    "is_deleted",
-)
-_INSERT = insert(messages)
 _CHANGEABLE = ("version", "revision", "body_id", "body_sha256", "edited_at", "is_deleted")
 
 
-def _to_message(row: Sequence[Any]) -> MessageRow:
+def to_message(row: Sequence[Any]) -> MessageRow:
     reply = None if row[15] is None else ReplyTo(row[15], row[16], row[17])
-    fields: tuple[Any, ...] = (*row[:15], reply)
-    return MessageRow(*fields)
+    return MessageRow._make((*row[:15], reply))
 
 
-def _select() -> Select[Any]:
+def select_messages() -> Select[Any]:
     return select(*_COLUMNS).select_from(_FROM)
 
 
-def _is_visible_to(viewer_id: int | BindParameter[int]) -> ColumnElement[bool]:
+def is_visible_to(viewer_id: int | BindParameter[int]) -> ColumnElement[bool]:
     hidden = exists().where(
         hides.c.user_id == viewer_id, hides.c.chat_id == messages.c.chat_id, hides.c.seq == messages.c.seq
     )
@@ -92,8 +84,8 @@ def _is_visible_to(viewer_id: int | BindParameter[int]) -> ColumnElement[bool]:
 
 # The pages of history, built once: with statements made anew a page costs a good part more.
 _HISTORY = (
-    _select()
-    .where(messages.c.chat_id == bindparam("chat_id"), _is_visible_to(bindparam("viewer_id")))
+    select_messages()
+    .where(messages.c.chat_id == bindparam("chat_id"), is_visible_to(bindparam("viewer_id")))
     .limit(bindparam("limit"))
 )
 _AFTER = _HISTORY.where(messages.c.seq > bindparam("after")).order_by(messages.c.seq)
@@ -101,26 +93,37 @@ _NEWEST = _HISTORY.order_by(messages.c.seq.desc())
 _BEFORE = _NEWEST.where(messages.c.seq < bindparam("before"))
 
 
+_CHAT = select(*CHAT_COLUMNS).where(
+    chats.c.id == bindparam("chat_id"),
+    exists().where(
+        participants.c.chat_id == bindparam("chat_id"),
+        participants.c.user_id == bindparam("viewer_id"),
+        participants.c.left_at.is_(None),
+    ),
+)
+
+
+def _list_steps(
+    chat_id: int, viewer_id: int, limit: int, before: int | None, after: int | None
+) -> list[tuple[Select[Any], dict[str, int | None]]]:
+    """The statements of a page: its chat, its rows, and one row of the other side, if that is asked."""
+    values = {"chat_id": chat_id, "viewer_id": viewer_id, "limit": limit, "before": before, "after": after}
+    if after is not None:
+        return [(_CHAT, values), (_AFTER, values), (_BEFORE, values | {"before": after + 1, "limit": 1})]
+    if before is not None:
+        return [(_CHAT, values), (_BEFORE, values), (_AFTER, values | {"after": before - 1, "limit": 1})]
+    return [(_CHAT, values), (_NEWEST, values)]
+
+
 class SqlMessages:
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
-
-    async def add_messages(self, rows: Sequence[MessageRow]) -> None:
-        values = []
-        for row in rows:
-            reply = row.reply_to
-            value = {name: getattr(row, name) for name in _INSERTED}
-            value["reply_to_id"] = reply and reply.id
-            value["reply_to_seq"] = reply and reply.seq
-            value["reply_to_sender_id"] = reply and reply.sender_id
-            values.append(value)
-        await insert_rows(self._connection, _INSERT, values)
 
     async def find_message(self, message_id: UUID) -> MessageRow | None:
         return (await self.find_messages([message_id])).get(message_id)
 
     async def find_messages(self, message_ids: Collection[UUID]) -> dict[UUID, MessageRow]:
-        rows = await self._list(_select().where(messages.c.id.in_(message_ids)))
+        rows = await self._list(select_messages().where(messages.c.id.in_(message_ids)))
         return {row.id: row for row in rows}
 
     async def find_replays(
@@ -129,7 +132,7 @@ class SqlMessages:
         # Not as one list: SQLite would then go through all messages of each sender.
         columns = (messages.c.chat_id, messages.c.sender_id, messages.c.dedupe_key)
         wanted = (and_(*map(operator.eq, columns, key)) for key in keys)
-        rows = await self._list(_select().where(or_(false(), *wanted)))
+        rows = await self._list(select_messages().where(or_(false(), *wanted)))
         return {(row.chat_id, row.sender_id, row.dedupe_key): row for row in rows}
 
     async def update_message(self, row: MessageRow) -> None:
@@ -149,17 +152,30 @@ class SqlMessages:
         before: int | None = None,
         after: int | None = None,
     ) -> list[MessageRow]:
-        values = {"chat_id": chat_id, "viewer_id": viewer_id, "limit": limit}
-        if after is not None:
-            return await self._list(_AFTER, values | {"after": after})
-        if before is not None:
-            return (await self._list(_BEFORE, values | {"before": before}))[::-1]
-        return (await self._list(_NEWEST, values))[::-1]
+        query, values = _list_steps(chat_id, viewer_id, limit, before, after)[1]
+        rows = await self._list(query, values)
+        return rows if after is not None else rows[::-1]
+
+    async def read_history(
+        self,
+        chat_id: int,
+        viewer_id: int,
+        *,
+        limit: int,
+        before: int | None = None,
+        after: int | None = None,
+    ) -> HistoryRows | None:
+        steps = _list_steps(chat_id, viewer_id, limit, before, after)
+        found = (await self._connection.execute(*steps[0])).first()
+        if found is None:
+            return None
+        page, *beyond = [await self._list(query, values) for query, values in steps[1:]]
+        return HistoryRows(to_chat(found), page if after is not None else page[::-1], any(beyond))
 
     async def list_page(self, chat_id: int, viewer_id: int, *, limit: int, offset: int) -> list[MessageRow]:
         query = (
-            _select()
-            .where(messages.c.chat_id == chat_id, _is_visible_to(viewer_id))
+            select_messages()
+            .where(messages.c.chat_id == chat_id, is_visible_to(viewer_id))
             .order_by(messages.c.seq.desc())
             .limit(limit)
             .offset(offset)
@@ -188,23 +204,12 @@ class SqlMessages:
         last = [tuple(row) for row in await self._connection.execute(query)]
         rows: list[MessageRow] = []
         if shown := [(chat_id, seq) for chat_id, seq, hidden_seq in last if hidden_seq is None]:
-            rows = await self._list(_select().where(is_one_of((messages.c.chat_id, messages.c.seq), shown)))
+            keys = is_one_of((messages.c.chat_id, messages.c.seq), shown)
+            rows = await self._list(select_messages().where(keys))
         for chat_id, _, hidden_seq in last:
             if hidden_seq is not None:
                 rows += await self.list_history(chat_id, viewer_id, limit=1)
         return {row.chat_id: row for row in rows}
-
-    async def list_changed(
-        self, chat_id: int, viewer_id: int, *, since: int, bound: int, limit: int
-    ) -> list[MessageRow]:
-        query = (
-            _select()
-            .where(messages.c.chat_id == chat_id, messages.c.version > since, messages.c.version <= bound)
-            .where(_is_visible_to(viewer_id))
-            .order_by(messages.c.version)
-            .limit(limit)
-        )
-        return await self._list(query)
 
     async def count_hides(self, user_id: int, chat_id: int) -> int:
         query = select(func.count()).where(hides.c.user_id == user_id, hides.c.chat_id == chat_id)
@@ -223,14 +228,6 @@ class SqlMessages:
             and_(hides.c.user_id == user_id, hides.c.chat_id == chat_id, hides.c.seq == seq)
         )
         return (await self._connection.execute(query)).first() is not None
-
-    async def list_hides(self, user_id: int, chat_id: int, since: int) -> list[int]:
-        query = (
-            select(hides.c.seq)
-            .where(hides.c.user_id == user_id, hides.c.chat_id == chat_id, hides.c.chat_version >= since)
-            .order_by(hides.c.seq)
-        )
-        return list((await self._connection.execute(query)).scalars())
 
     async def add_revision(self, message_id: UUID, revision: Revision) -> None:
         await self._connection.execute(
@@ -274,4 +271,40 @@ class SqlMessages:
         )
 
     async def _list(self, query: Select[Any], values: Mapping[str, Any] | None = None) -> list[MessageRow]:
-        return [_to_message(row) for row in await self._connection.execute(query, values)]
+        return [to_message(row) for row in await self._connection.execute(query, values)]
+
+
+_WRITTEN = {query: write_out(query) for query in (_CHAT, _AFTER, _BEFORE, _NEWEST)}
+
+
+class PacketMessages(SqlMessages):
+    """The same on MySQL and MariaDB, with a page of history in one round trip."""
+
+    async def read_history(
+        self,
+        chat_id: int,
+        viewer_id: int,
+        *,
+        limit: int,
+        before: int | None = None,
+        after: int | None = None,
+    ) -> HistoryRows | None:
+        steps = _list_steps(chat_id, viewer_id, limit, before, after)
+        statements = [_WRITTEN[query] % values for query, values in steps]
+        found, rows, *beyond = await run_together(self._connection, *statements)
+        if not found:
+            return None
+        page = list(map(read_message, rows))
+        return HistoryRows(read_chat(found[0]), page if after is not None else page[::-1], any(beyond))
+
+
+def read_message(row: Row) -> MessageRow:
+    """A message from `_COLUMNS` as the driver gives them."""
+    reply = None if row[15] is None else ReplyTo(UUID(bytes=row[15]), row[16], row[17])
+    times = (row[12].replace(tzinfo=UTC), read_time(row[13]))
+    message_id = UUID(bytes=row[0])
+    body_id = message_id if row[10] == row[0] else read_uuid(row[10])  # unless it has been edited
+    texts = (row[7].decode(), row[8].decode())
+    return MessageRow._make(
+        (message_id, *row[1:7], *texts, row[9], body_id, row[11], *times, bool(row[14]), reply)
+    )

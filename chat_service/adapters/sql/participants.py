@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
@@ -53,10 +54,6 @@ _ACCESS = (
     .where(participants.c.chat_id == bindparam("of_chat"), participants.c.user_id == bindparam("of_user"))
     .where(participants.c.left_at.is_(None))
 )
-_PRESENT = select(participants.c.chat_id, participants.c.user_id, participants.c.role).where(
-    is_one_of((participants.c.chat_id, participants.c.user_id), bindparam("pairs", expanding=True)),
-    participants.c.left_at.is_(None),
-)
 
 
 def _to_participant(row: Sequence[Any]) -> Participant:
@@ -101,15 +98,11 @@ class SqlParticipants:
         )
         return [_to_participant(row) for row in await self._connection.execute(query)]
 
-    async def list_changed_versions(self, chat_id: int, *, since: int, bound: int, limit: int) -> list[int]:
-        query = (
-            select(participants.c.version)
-            .where(*_changed_within(chat_id, since, bound))
-            .distinct()
-            .order_by(participants.c.version)
-            .limit(limit)
+    async def list_joined(self, since: datetime) -> list[tuple[int, int]]:
+        query = select(participants.c.chat_id, participants.c.user_id).where(
+            participants.c.joined_at >= since
         )
-        return list((await self._connection.execute(query)).scalars())
+        return [(row[0], row[1]) for row in await self._connection.execute(query)]
 
     async def get_positions(
         self, pairs: Collection[tuple[int, int]]
@@ -129,10 +122,6 @@ class SqlParticipants:
         )
         rows = await self._connection.execute(query)
         return {(row[0], row[1]): (Position(*row[1:4]), row[4], row[5]) for row in rows}
-
-    async def list_present(self, pairs: Collection[tuple[int, int]]) -> dict[tuple[int, int], Role]:
-        rows = await self._connection.execute(_PRESENT, {"pairs": [tuple(pair) for pair in pairs]})
-        return {(row[0], row[1]): Role(row[2]) for row in rows}
 
     async def put_participants(self, changed: Sequence[Participant]) -> None:
         columns = ("chat_id", "user_id", *_MEMBERSHIP, *_POSITIONS, "muted_until", "is_archived")
@@ -211,14 +200,12 @@ class SqlParticipants:
         ]
         await self._connection.execute(statement, rows)
 
-    async def list_positions(self, chat_id: int, user_ids: Collection[int] | None = None) -> list[Position]:
+    async def list_positions(self, chat_id: int) -> list[Position]:
         query = (
             select(participants.c.user_id, participants.c.read_seq, participants.c.delivered_seq)
             .where(participants.c.chat_id == chat_id, participants.c.left_at.is_(None))
             .order_by(participants.c.user_id)
         )
-        if user_ids is not None:
-            query = query.where(participants.c.user_id.in_(user_ids))
         return [Position(*row) for row in await self._connection.execute(query)]
 
     async def hide_chat(self, chat_id: int, user_id: int, until_seq: int) -> None:

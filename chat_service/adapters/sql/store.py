@@ -25,13 +25,26 @@ from chat_service.adapters.sql import tables
 from chat_service.adapters.sql.accounts import SqlAccounts
 from chat_service.adapters.sql.audit import SqlAudit
 from chat_service.adapters.sql.chats import SqlChats
-from chat_service.adapters.sql.messages import SqlMessages
+from chat_service.adapters.sql.feed import PacketFeed, SqlFeed
+from chat_service.adapters.sql.messages import PacketMessages, SqlMessages
+from chat_service.adapters.sql.nodes import SqlNodes
 from chat_service.adapters.sql.participants import SqlParticipants
+from chat_service.adapters.sql.sends import PacketSends, SqlSends
 from chat_service.adapters.sql.sessions import SqlSessions
+from chat_service.adapters.sql.trust import Trust
 from chat_service.domain.errors import Unavailable
 from chat_service.migrations import HEAD
 from chat_service.services.ports.audit import Audit
-from chat_service.services.ports.metadata import Accounts, Chats, Messages, Participants, Sessions
+from chat_service.services.ports.metadata import (
+    Accounts,
+    Chats,
+    Feed,
+    Messages,
+    Participants,
+    Sends,
+    Sessions,
+)
+from chat_service.services.ports.nodes import Nodes
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -40,6 +53,10 @@ CALL_TIMEOUT_S = 5.0
 _CONTENTION = frozenset({1205, 1213, 1020})
 """Lock wait timed out, deadlock, record changed since last read: the same work may succeed at once."""
 _ATTEMPTS = 6
+SILENT_IN_TRANSACTION_S = 5
+SILENT_S = 15
+CLOSED_AT_ONCE = 2013
+"""The client library's own code for a connection that was lost."""
 _SQLITE_PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=4000", "foreign_keys=OFF")
 
 
@@ -59,8 +76,17 @@ class SqlUnit:
         self.sessions: Sessions = SqlSessions(connection)
         self.chats: Chats = SqlChats(connection)
         self.participants: Participants = SqlParticipants(connection)
-        self.messages: Messages = SqlMessages(connection)
+        self.messages: Messages
+        self.feed: Feed
+        self.sends: Sends
+        if connection.dialect.name == "sqlite":
+            self.messages, self.sends = SqlMessages(connection), SqlSends(connection)
+            self.feed = SqlFeed(connection)
+        else:
+            self.messages, self.sends = PacketMessages(connection), PacketSends(connection)
+            self.feed = PacketFeed(connection)
         self.audit: Audit = SqlAudit(connection)
+        self.nodes: Nodes = SqlNodes(connection)
 
 
 class SqlMetadataStore:
@@ -70,10 +96,13 @@ class SqlMetadataStore:
         self._url = make_url(url)
         self._observe = observe
         self._running: set[asyncio.Task[Any]] = set()
+        self._trust = Trust()
         if self._url.get_backend_name() == "sqlite":
             self._writes, self._reads = _sqlite_engines(self._url)
         else:
             self._writes, self._reads = _mysql_engines(self._url)
+            self._trust.watch(self._writes)
+            self._trust.watch(self._reads)
 
     async def connect(self) -> None:
         if self._url.get_backend_name() == "sqlite" and self._url.database:
@@ -103,7 +132,12 @@ class SqlMetadataStore:
     async def transact(self, work: Callable[[SqlUnit], Awaitable[T]]) -> T:
         async def attempt() -> T:
             async with self._writes.begin() as connection:
-                return await work(SqlUnit(connection))
+                try:
+                    return await work(SqlUnit(connection))
+                except asyncio.CancelledError:
+                    # Out of time between two statements: the server may not answer a ROLLBACK either.
+                    await connection.invalidate()
+                    raise
 
         return await self._timed("transact", attempt)
 
@@ -127,12 +161,14 @@ class SqlMetadataStore:
             async with asyncio.timeout(CALL_TIMEOUT_S):
                 return await self._complete(_repeat(attempt))
         except (TimeoutError, PoolTimeout, OSError) as error:
+            if isinstance(error, TimeoutError):
+                self._trust.lose()
             log.warning("metadata_store_unavailable", error=type(error).__name__)
             raise Unavailable from error
         except IntegrityError:
             raise
         except DBAPIError as error:
-            if not (_is_lost(error) or _is_contention(error) or _is_overdue(error) or _is_refused(error)):
+            if not any(is_so(error) for is_so in _PASSING):
                 raise
             log.warning("metadata_store_unavailable", error=str(error.orig))
             raise Unavailable from error
@@ -238,21 +274,48 @@ def _is_refused(error: DBAPIError) -> bool:
     return _code(error) in (1044, 1045, 1049, 1698)
 
 
+def _takes_no_writes(error: DBAPIError) -> bool:
+    """There is no room on the disk (1021, 1026, 1030, 1114, 1598), or the server has been made read-only, as
+    one is that hands over to another (1290, 1836). SQLite ends the transaction then, its savepoints too."""
+    text = str(error.orig)
+    is_full = "database or disk is full" in text or "no such savepoint" in text
+    return is_full or _code(error) in (1021, 1026, 1030, 1114, 1598, 1290, 1836)
+
+
+_PASSING = (_is_lost, _is_contention, _is_overdue, _is_refused, _takes_no_writes)
+
+
 def _mysql_engines(url: URL) -> tuple[AsyncEngine, AsyncEngine]:
     url = url.update_query_dict({"charset": "utf8mb4"})
     shared: dict[str, Any] = {
-        "connect_args": {"connect_timeout": 2},
+        "connect_args": {"connect_timeout": 2, "async_creator_fn": _open_mysql},
         "pool_timeout": 4,
         "pool_recycle": 1800,
         "max_overflow": 0,
     }
-    writes = create_async_engine(url, isolation_level="READ COMMITTED", pool_size=12, **shared)
+    # Every transaction is ended by its own `begin()`, so the pool need not send a ROLLBACK after each COMMIT.
+    writes = create_async_engine(
+        url, isolation_level="READ COMMITTED", pool_size=12, pool_reset_on_return=None, **shared
+    )
     reads = create_async_engine(
         url, isolation_level="AUTOCOMMIT", skip_autocommit_rollback=True, pool_size=20, **shared
     )
     for engine in (writes, reads):
         event.listen(engine.sync_engine, "connect", _prepare_mysql)
+    event.listen(writes.sync_engine, "connect", _limit_silence)
     return writes, reads
+
+
+async def _open_mysql(**options: Any) -> Any:
+    """Where the peer accepts and closes at once, as a proxy without a server behind it does, asyncmy raises
+    `RuntimeError` because the transport has lost its socket."""
+    import asyncmy  # noqa: PLC0415 - only who needs it waits
+    from asyncmy.errors import OperationalError  # noqa: PLC0415 - as above
+
+    try:
+        return await asyncmy.connect(**options)
+    except RuntimeError as error:
+        raise OperationalError(CLOSED_AT_ONCE, f"The connection was closed at once ({error})") from error
 
 
 def _prepare_mysql(connection: Any, _record: object) -> None:
@@ -264,6 +327,19 @@ def _prepare_mysql(connection: Any, _record: object) -> None:
         f"SET SESSION innodb_lock_wait_timeout=3, time_zone='+00:00', {limit}, "
         "sql_mode='STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION,ERROR_FOR_DIVISION_BY_ZERO'"
     )
+    cursor.close()
+
+
+def _limit_silence(connection: Any, _record: object) -> None:
+    """A node whose machine is cut off in the middle of a transaction leaves its locks to the server, which
+    hears of no end: it must not wait for long. MySQL knows a limit only for connections that do nothing at
+    all; one of the pool that it has ended costs a second attempt."""
+    cursor = connection.cursor()
+    cursor.execute("SELECT VERSION()")
+    name, seconds = "wait_timeout", SILENT_S
+    if "MariaDB" in str(cursor.fetchone()[0]):
+        name, seconds = "idle_transaction_timeout", SILENT_IN_TRANSACTION_S
+    cursor.execute(f"SET SESSION {name}={seconds}")
     cursor.close()
 
 

@@ -10,6 +10,7 @@ chat's lock, so a plain read of participants after `lock_chat` is current.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 from uuid import UUID
@@ -22,11 +23,11 @@ from chat_service.domain.models import (
     Participant,
     Position,
     Revision,
-    Role,
     Session,
     User,
 )
 from chat_service.services.ports.audit import Audit
+from chat_service.services.ports.nodes import Nodes
 
 T = TypeVar("T")
 
@@ -148,10 +149,6 @@ class Chats(Protocol):
         """Write name, version, settings_version, last_seq, last_activity_at and participant_count."""
         ...
 
-    async def advance_chats(self, advanced: Sequence[Chat]) -> None:
-        """Write version, last_seq and last_activity_at of many locked chats in one statement."""
-        ...
-
     async def get_chats(self, chat_ids: Collection[int]) -> list[Chat]:
         """Those that exist, by id."""
         ...
@@ -199,19 +196,11 @@ class Participants(Protocol):
         """Memberships, ended ones included, with since < version <= bound, by version, then user id."""
         ...
 
-    async def list_changed_versions(self, chat_id: int, *, since: int, bound: int, limit: int) -> list[int]:
-        """The lowest `limit` versions of such memberships, each once, ascending."""
-        ...
-
     async def get_positions(
         self, pairs: Collection[tuple[int, int]]
     ) -> dict[tuple[int, int], tuple[Position, int, int]]:
         """Of these (chat_id, user_id) pairs those that are memberships now: the positions held, and the
         chat's last_seq and participant_count."""
-        ...
-
-    async def list_present(self, pairs: Collection[tuple[int, int]]) -> dict[tuple[int, int], Role]:
-        """Of these (chat_id, user_id) pairs those that are memberships now, with the role."""
         ...
 
     async def put_participants(self, participants: Sequence[Participant]) -> None:
@@ -227,6 +216,10 @@ class Participants(Protocol):
         """The user's own present membership in each of the chats."""
         ...
 
+    async def list_joined(self, since: datetime) -> list[tuple[int, int]]:
+        """(chat_id, user_id) of the memberships, ended ones too, that began at that time or later."""
+        ...
+
     async def list_peers(self, user_id: int) -> list[int]:
         """The other participant of every direct chat of the user."""
         ...
@@ -239,8 +232,8 @@ class Participants(Protocol):
         """Move (chat_id, user_id) → (read_seq, delivered_seq) forward, never back, sorted by key."""
         ...
 
-    async def list_positions(self, chat_id: int, user_ids: Collection[int] | None = None) -> list[Position]:
-        """Of those in the chat, or of these alone."""
+    async def list_positions(self, chat_id: int) -> list[Position]:
+        """Of those in the chat, by user id."""
         ...
 
     async def hide_chat(self, chat_id: int, user_id: int, until_seq: int) -> None: ...
@@ -250,11 +243,35 @@ class Participants(Protocol):
         ...
 
 
-class Messages(Protocol):
-    async def add_messages(self, rows: Sequence[MessageRow]) -> None:
-        """Insert all rows in one statement; raises `Duplicate` when one of their keys exists."""
+class Sends(Protocol):
+    """The way of new messages: both calls take part in one transaction, as few round trips as can be."""
+
+    async def lock(
+        self, senders: Collection[tuple[int, int]], *, skip_locked: bool = False
+    ) -> tuple[dict[int, Chat], set[tuple[int, int]]]:
+        """Lock the chats of these (chat_id, user_id) pairs as `Chats.lock_chats` does; returns them, and
+        those of the pairs that are memberships now."""
         ...
 
+    async def add(self, rows: Sequence[MessageRow], advanced: Sequence[Chat]) -> None:
+        """Insert all rows, or none, and write version, last_seq and last_activity_at of their chats.
+
+        Raises `Duplicate` when one of the rows' keys exists; then the chats are as they were.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryRows:
+    """What one page of history is made of."""
+
+    chat: Chat
+    rows: list[MessageRow]
+    is_beyond: bool
+    """Whether the viewer can see anything on the other side of where the page began."""
+
+
+class Messages(Protocol):
     async def find_message(self, message_id: UUID) -> MessageRow | None: ...
 
     async def find_messages(self, message_ids: Collection[UUID]) -> dict[UUID, MessageRow]: ...
@@ -282,6 +299,20 @@ class Messages(Protocol):
         or with `after` the oldest `limit` above it."""
         ...
 
+    async def read_history(
+        self,
+        chat_id: int,
+        viewer_id: int,
+        *,
+        limit: int,
+        before: int | None = None,
+        after: int | None = None,
+    ) -> HistoryRows | None:
+        """The chat as `Participants.find_membership` finds it, and then its rows as `list_history` does;
+        None for who is not in it. `is_beyond` asks for messages at or above `before`, or at or below
+        `after`."""
+        ...
+
     async def list_page(self, chat_id: int, viewer_id: int, *, limit: int, offset: int) -> list[MessageRow]:
         """`limit` rows, `offset` visible messages back from the newest, ascending."""
         ...
@@ -294,12 +325,6 @@ class Messages(Protocol):
         """The newest message of each chat that the viewer has not hidden."""
         ...
 
-    async def list_changed(
-        self, chat_id: int, viewer_id: int, *, since: int, bound: int, limit: int
-    ) -> list[MessageRow]:
-        """Rows with since < version <= bound without the viewer's hidden ones, by version."""
-        ...
-
     async def count_hides(self, user_id: int, chat_id: int) -> int: ...
 
     async def add_hide(self, user_id: int, chat_id: int, seq: int, chat_version: int) -> bool:
@@ -307,10 +332,6 @@ class Messages(Protocol):
         ...
 
     async def is_hidden(self, user_id: int, chat_id: int, seq: int) -> bool: ...
-
-    async def list_hides(self, user_id: int, chat_id: int, since: int) -> list[int]:
-        """The seqs hidden while the chat stood at `since` or later, ascending."""
-        ...
 
     async def add_revision(self, message_id: UUID, revision: Revision) -> None: ...
 
@@ -330,6 +351,48 @@ class Messages(Protocol):
     async def forget_discarded(self, body_ids: Collection[UUID]) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A stretch of a chat's changes: those with since < version <= bound."""
+
+    chat_id: int
+    since: int
+    bound: int
+    hides_since: int
+    """Hides are told from this version of the chat on."""
+    has_all_positions: bool
+    """Or only those of the viewer."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedRows:
+    """What one page of the change feed is made of."""
+
+    messages: list[MessageRow]
+    """By version, as they are now, without those that the viewer has hidden."""
+    versions: list[int]
+    """Of the memberships that changed, ended ones included, each once, ascending."""
+    positions: list[Position]
+    """Of those in the chat, by user id."""
+    hidden: list[int]
+    """The seqs of what the viewer hid, ascending."""
+
+
+class Feed(Protocol):
+    """The change feed of many chats at once, in as few round trips as can be: whoever comes back asks for
+    all of their chats, and often so do all whose node has died."""
+
+    async def find_chats(self, user_id: int, chat_ids: Collection[int]) -> dict[int, Chat]:
+        """Those of the chats that the user is in, in one statement: the memberships hold at the versions."""
+        ...
+
+    async def read_spans(
+        self, viewer_id: int, spans: Sequence[Span], *, limit: int
+    ) -> dict[int, ChangedRows]:
+        """By chat id; of each chat the lowest `limit` messages and versions."""
+        ...
+
+
 class Duplicate(Exception):
     """A row with one of the unique keys is already there; the transaction can go on."""
 
@@ -342,7 +405,10 @@ class Unit(Protocol):
     chats: Chats
     participants: Participants
     messages: Messages
+    feed: Feed
+    sends: Sends
     audit: Audit
+    nodes: Nodes
 
 
 class MetadataStore(Protocol):
