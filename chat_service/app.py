@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
+from uuid import UUID
 
 import structlog
 from fastapi import FastAPI
@@ -20,12 +21,14 @@ from chat_service import __version__
 from chat_service.adapters.bus_memory import MemoryBus
 from chat_service.adapters.content_sqlite import SqliteContentStore
 from chat_service.adapters.content_timed import TimedContentStore
+from chat_service.adapters.presence_memory import MemoryPresence
 from chat_service.adapters.sockets import open_socket
 from chat_service.adapters.sql.migrate import upgrade
 from chat_service.adapters.sql.store import SqlMetadataStore
 from chat_service.adapters.sqlite_file import FileInUse, lock_for_serving
 from chat_service.domain.clock import Clock, system_clock
 from chat_service.domain.errors import Unavailable
+from chat_service.domain.ids import new_id
 from chat_service.logs import redact
 from chat_service.routes import api, middleware
 from chat_service.routes.documentation import PROBLEM_RESPONSES
@@ -40,24 +43,32 @@ from chat_service.services.history import HistoryService, MessageLoader
 from chat_service.services.limits import Limits
 from chat_service.services.messages import MessageService
 from chat_service.services.metrics import Metrics
+from chat_service.services.nodes import NodeService
 from chat_service.services.participants import ParticipantService
-from chat_service.services.passwords import Passwords
-from chat_service.services.ports import ContentStore, MetadataStore
+from chat_service.services.passwords import Passwords, make_argon2
+from chat_service.services.ports import Bus, ContentStore, MetadataStore, Presence
 from chat_service.services.presence import PresenceService
 from chat_service.services.readiness import Readiness
 from chat_service.services.receipts import ReceiptService
 from chat_service.services.resume import ResumeService
 from chat_service.services.sending import Sender, pass_by
 from chat_service.services.sessions import SessionService
+from chat_service.services.store_clock import StoreClock
 from chat_service.services.streams import Streams
-from chat_service.services.sweeper import ForeignStore, Sweeper, check_owner, claim_content
+from chat_service.services.sweeper import (
+    ForeignStore,
+    Sweeper,
+    check_owner,
+    claim_content,
+    get_deployment_id,
+)
 from chat_service.services.tokens import Tokens, derive_key
+from chat_service.services.watch import Watch
 from chat_service.settings import Environment, Settings
 from chat_service.supervisor import Supervisor
 
 log = structlog.get_logger()
 
-WATCH_EVERY_S = 2.0
 CHECK_SCHEMA_EVERY_S = 5.0
 PURGE_BODIES_EVERY_S = 60.0
 PURGE_SESSIONS_EVERY_S = 3600.0
@@ -109,11 +120,12 @@ def create_app(
 
 
 def build_services(
-    settings: Settings, clock: Clock = system_clock, reached: Callable[[str], None] = pass_by
+    settings: Settings, own_clock: Clock = system_clock, reached: Callable[[str], None] = pass_by
 ) -> Services:
     """Everything a node consists of, connected to nothing yet. Tests give `reached`; see `Sender`."""
-    key = settings.load_secret_key()
-    bus, epoch, metrics = MemoryBus(), Epoch(), Metrics()
+    key, clock = settings.load_secret_key(), StoreClock(own_clock)
+    epoch, metrics, readiness, node_id = Epoch(), Metrics(), Readiness(), new_id()
+    bus, presence = open_bus(settings, node_id, metrics), open_presence(settings, node_id)
     metadata = SqlMetadataStore(settings.metadata_url, observe=metrics.observe_store("metadata"))
     content = TimedContentStore(open_content_store(settings), metrics.observe_store("content"))
     tokens = Tokens(
@@ -127,8 +139,18 @@ def build_services(
     history = HistoryService(metadata, loader, epoch)
     sender = Sender(metadata, content, bus, clock, metrics, reached=reached)
     manager = ConnectionManager()
-    streams = Streams(manager, metadata, history, epoch, metrics)
+    streams = Streams(manager, metadata, history, bus, epoch, metrics)
+    nodes = NodeService(
+        metadata,
+        bus,
+        clock,
+        readiness,
+        node_id=node_id,
+        has_bus=bool(settings.redis_url.get_secret_value()),
+        is_alone=settings.is_embedded,
+    )
     metrics.watch_gauge("chat_connections", "Open sockets.", manager.count)
+    metrics.watch_gauge("chat_bus_up", "Whether the bus reaches other nodes.", lambda: bus.is_up)
     metrics.watch_gauge("chat_unsent_bytes", "Bytes written and not sent.", manager.count_unsent_bytes)
     mac_key = derive_key(key, "request-mac")
     return Services(
@@ -137,11 +159,18 @@ def build_services(
         metadata=metadata,
         content=content,
         bus=bus,
+        shared_presence=presence,
         epoch=epoch,
-        readiness=Readiness(),
+        readiness=readiness,
+        nodes=nodes,
+        watch=Watch(streams, metadata, manager, nodes, clock),
         metrics=metrics,
         accounts=AccountService(
-            metadata, sessions, Passwords(), clock, registration_open=settings.registration == "open"
+            metadata,
+            sessions,
+            Passwords(make_argon2(settings.password_memory_mib)),
+            clock,
+            registration_open=settings.registration == "open",
         ),
         sessions=sessions,
         limits=Limits(enabled=settings.rate_limits_enabled),
@@ -166,12 +195,30 @@ def build_services(
         history=history,
         resume=ResumeService(metadata, history),
         receipts=ReceiptService(metadata, bus),
-        presence=PresenceService(metadata, manager, bus, clock),
+        presence=PresenceService(metadata, manager, bus, presence, clock),
         manager=manager,
         streams=streams,
         fanout=Fanout(manager, streams, sessions, metadata, bus, epoch, clock),
         open_socket=open_socket,
     )
+
+
+def open_bus(settings: Settings, node_id: UUID, metrics: Metrics) -> Bus:
+    url = settings.redis_url.get_secret_value()
+    if not url:
+        return MemoryBus()
+    from chat_service.adapters.bus_redis import RedisBus  # noqa: PLC0415 - only who needs it waits
+
+    return RedisBus(url, node_id, observe=metrics.observe_bus)
+
+
+def open_presence(settings: Settings, node_id: UUID) -> Presence:
+    url = settings.redis_url.get_secret_value()
+    if not url:
+        return MemoryPresence()
+    from chat_service.adapters.presence_redis import RedisPresence  # noqa: PLC0415 - only who needs it waits
+
+    return RedisPresence(url, node_id)
 
 
 def open_content_store(settings: Settings) -> ContentStore:
@@ -189,11 +236,15 @@ async def run_services(services: Services) -> AsyncIterator[None]:
     supervisor = Supervisor(services.readiness)
     try:
         await _prepare_stores(services)
+        supervisor.start("bus", services.bus.run)
         supervisor.start("sender", services.sender.run)
         supervisor.start("receipts", services.receipts.run)
         supervisor.start("fanout", services.fanout.run)
         supervisor.start("loop_lag", services.metrics.watch_loop)
-        supervisor.start("watch", lambda: services.streams.watch(WATCH_EVERY_S))
+        supervisor.start("watch", services.watch.run)
+        supervisor.start("presence", services.presence.run)
+        supervisor.start("nodes", services.nodes.run)
+        supervisor.start_every("dead_nodes", PURGE_SESSIONS_EVERY_S, services.nodes.forget_dead)
         supervisor.start_every("schema", CHECK_SCHEMA_EVERY_S, lambda: _watch_schema(services))
         supervisor.start_every("discarded_bodies", PURGE_BODIES_EVERY_S, services.messages.purge_discarded)
         supervisor.start_every("ended_sessions", PURGE_SESSIONS_EVERY_S, services.sessions.purge_expired)
@@ -208,8 +259,11 @@ async def run_services(services: Services) -> AsyncIterator[None]:
     finally:
         services.readiness.is_draining = True
         await supervisor.stop()
+        with contextlib.suppress(Unavailable, TimeoutError):
+            await services.nodes.leave()
         services.accounts.close()
         await services.bus.close()
+        await services.shared_presence.close()
         await services.metadata.close()
         await services.content.close()
         for descriptor in claims:
@@ -286,16 +340,14 @@ async def _prepare_stores(services: Services) -> None:
     await services.content.connect()
     await _check_schema(services.metadata, settings)
     services.epoch.value = await services.metadata.get_epoch()
-    await _claim_content(services)
-    if settings.redis_url.get_secret_value():
-        log.warning(
-            "redis_unused", reason="nodes are not joined yet: this build has the in-process bus alone"
-        )
+    await _enter_deployment(services)
+    await _connect_bus(services)
     weaknesses = await _find_weaknesses(services)
     for sentence in weaknesses:
         log.warning("unsafe_store", reason=sentence)
-    if weaknesses and settings.environment is Environment.PRODUCTION:
-        raise StartupError(f"A store would lose acknowledged messages: {' '.join(weaknesses)}")
+    if weaknesses:
+        _refuse_in_production(settings, f"A store would lose acknowledged messages: {' '.join(weaknesses)}")
+    await _claim_content(services)
 
 
 async def _watch_schema(services: Services) -> None:
@@ -308,10 +360,46 @@ async def _claim_content(services: Services) -> None:
     """Refuse to serve with the texts of another deployment; the sweeper asks again where this cannot."""
     try:
         await claim_content(services.metadata, services.content)
-    except Unavailable:
-        log.warning("content_unclaimed", reason="the content store does not answer yet")
+    except Unavailable as error:
+        address = redact(services.settings.body_url)
+        reason = f"The content store (CHAT_CONTENT_URL) does not answer at {address}"
+        _refuse_in_production(services.settings, f"{reason}: {_first_reason(error)}.", error)
+        log.warning("content_unclaimed", reason=f"{reason} yet")
     except ForeignStore as error:
         raise StartupError(str(error)) from error
+
+
+def _refuse_in_production(settings: Settings, reason: str, cause: BaseException | None = None) -> None:
+    """What a trial may live with is a mistake where people rely on it."""
+    if settings.environment is Environment.PRODUCTION:
+        raise StartupError(reason) from cause
+
+
+def _first_reason(error: Unavailable) -> str:
+    """What the driver says, without its list of every server's state."""
+    return redact(str(error.__cause__ or error)).partition(", Timeout:")[0].rstrip(".")
+
+
+async def _enter_deployment(services: Services) -> None:
+    """The first sign of life, with a look at the clock."""
+    await services.nodes.beat()
+    problem = services.readiness.clock_problem
+    if problem is not None:
+        _refuse_in_production(services.settings, f"{problem}.")
+        log.warning("clock_is_off", reason=f"{problem}.")
+
+
+async def _connect_bus(services: Services) -> None:
+    """A node serves without its bus, only slower; but an address that was never right is a mistake."""
+    deployment_id = await get_deployment_id(services.metadata)
+    services.shared_presence.connect(deployment_id)
+    try:
+        await services.bus.connect(deployment_id)
+    except Unavailable as error:
+        address = redact(services.settings.redis_url.get_secret_value())
+        reason = f"Redis (CHAT_REDIS_URL) cannot be used at {address}: {error}."
+        _refuse_in_production(services.settings, reason, error)
+        log.warning("bus_unreachable", reason=reason)
 
 
 async def _find_weaknesses(services: Services) -> list[str]:

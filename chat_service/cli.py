@@ -6,8 +6,9 @@ Exit codes: 0 done, 1 refused or failed (the reason is on stderr), 2 wrong argum
 from __future__ import annotations
 
 import asyncio
+import secrets
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -18,10 +19,9 @@ from pydantic import ValidationError
 
 from chat_service.domain.clock import system_clock
 from chat_service.domain.errors import ChatError
-from chat_service.domain.events import Event
 from chat_service.domain.models import AccountState, GlobalRole
 from chat_service.services.accounts import AccountService, NewAccount
-from chat_service.services.passwords import Passwords
+from chat_service.services.passwords import Passwords, make_argon2
 from chat_service.services.sessions import SessionService
 from chat_service.services.tokens import Tokens
 from chat_service.settings import Settings
@@ -192,6 +192,31 @@ def fsck(
     raise typer.Exit(run_fsck(Settings(), options, Output(as_json, progress)))
 
 
+@cli.command()
+def epoch(
+    *,
+    new: Annotated[bool, typer.Option("--new", help="Write another one: every client reads afresh.")] = False,
+) -> None:
+    """Show the epoch of the metadata store, or begin a new one after a restore.
+
+    Nodes that see another epoch close their sockets with 1012, within a second.
+    """
+    print(asyncio.run(_begin_epoch(Settings(), new)))
+
+
+async def _begin_epoch(settings: Settings, is_new: bool) -> str:
+    from chat_service.app import StartupError, open_metadata_store  # noqa: PLC0415 - `--help` is quick
+
+    value = secrets.token_hex(8)
+    try:
+        async with open_metadata_store(settings) as metadata:
+            if is_new:
+                await metadata.transact(lambda unit: unit.nodes.set_epoch(value))
+            return await metadata.get_epoch()
+    except StartupError as error:
+        raise CommandFailed(str(error)) from error
+
+
 # --- Accounts -----------------------------------------------------------------------------------------
 
 
@@ -230,32 +255,18 @@ def set_user(
     print(f"{user.username} is {user.state} with the role {user.role}.")
 
 
-class _NoBus:
-    """A `Bus` that tells nobody: every node asks the store each second which sessions have ended."""
-
-    def subscribe(self, handler: Callable[[Sequence[Event]], None]) -> None:
-        """Nothing is published."""
-
-    def publish(self, events: Sequence[Event]) -> None:
-        """Nobody subscribes."""
-
-    async def ping(self) -> None:
-        """There is nothing to reach."""
-
-    async def close(self) -> None:
-        """There is nothing to close."""
-
-
 @asynccontextmanager
 async def _open_accounts(settings: Settings) -> AsyncIterator[AccountService]:
-    from chat_service.app import StartupError, open_metadata_store  # noqa: PLC0415 - `--help` is quick
+    from chat_service.adapters.bus_memory import MemoryBus  # noqa: PLC0415 - `--help` is quick
+    from chat_service.app import StartupError, open_metadata_store  # noqa: PLC0415 - as above
 
     # No token is made here, so CHAT_SECRET_KEY is neither needed nor generated under the wrong user.
     tokens = Tokens(b"", access_lifetime=timedelta(), refresh_lifetime=timedelta(), clock=system_clock)
-    passwords = Passwords()
+    passwords = Passwords(make_argon2(settings.password_memory_mib))
     try:
         async with open_metadata_store(settings) as metadata:
-            sessions = SessionService(metadata, _NoBus(), tokens, system_clock)
+            # Nobody listens: every node asks the store each second which sessions have ended.
+            sessions = SessionService(metadata, MemoryBus(), tokens, system_clock)
             yield AccountService(metadata, sessions, passwords, system_clock, registration_open=True)
     except StartupError as error:
         raise CommandFailed(str(error)) from error

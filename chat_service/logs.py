@@ -71,6 +71,8 @@ _HINTS = (
 _UVICORN_LOGGERS = ("uvicorn", "uvicorn.error", "uvicorn.access", "uvicorn.asgi")
 # At DEBUG these write statements with their values, and so what people say to each other.
 _TALKATIVE = ("aiosqlite", "asyncmy", "pymongo", "redis", "sqlalchemy", "multipart", "python_multipart")
+# Of no use to anybody who starts the service: six lines on its own parts at each first start.
+_IDLE_TALK = ("alembic.runtime.plugins",)
 
 
 def redact(text: str) -> str:
@@ -208,5 +210,5 @@ def _tame_libraries() -> None:
         logger.propagate = True
         if not any(isinstance(found, RedactingFilter) for found in logger.filters):
             logger.addFilter(RedactingFilter())
-    for name in _TALKATIVE:
+    for name in _TALKATIVE + _IDLE_TALK:
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -23,8 +23,14 @@ from chat_service.settings import Settings
 
 log = structlog.get_logger()
 
-DRAIN_TIMEOUT_S = 10.0
-GRACE_S = 10
+KEEP_ALIVE_S = 75
+"""An idle HTTP connection lives longer here than in browsers and balancers, whose 60 s are the most usual: a
+request that crosses our closing would be lost, and only its sender can know whether to repeat it."""
+DRAIN_TIMEOUT_S = 6.0
+"""For sends and positions in flight; a send is answered within six seconds, whatever happens."""
+GRACE_S = 5
+"""For requests that uvicorn still answers. With the longest `CHAT_DRAIN_SECONDS`, eight seconds of closing
+and these two, a node ends within 30 s."""
 
 
 class NodeServer(uvicorn.Server):
@@ -46,22 +52,30 @@ class NodeServer(uvicorn.Server):
         yield
 
     def install_signal_handlers(self) -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, self.handle_signal)
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self.handle_signal)
+        loop.add_signal_handler(signal.SIGINT, self.handle_signal, 0.0)  # somebody waits at a keyboard
 
-    def handle_signal(self) -> None:
-        """The first one drains the node, a second one ends it at once."""
+    def handle_signal(self, notice_s: float | None = None) -> None:
+        """The first one drains the node, a second one ends it at once. For `notice_s` (without it as long
+        as the settings say) a balancer may notice before clients are told."""
         if self._stopping is None:
-            self._stopping = asyncio.create_task(self._stop())
+            given_s = self._services.settings.drain_seconds if notice_s is None else notice_s
+            self._stopping = asyncio.create_task(self._stop(given_s))
         else:
             self.should_exit = self.force_exit = True
 
-    async def _stop(self) -> None:
-        log.info("draining", connections=self._services.manager.count())
-        self._services.readiness.is_draining = True
+    async def _stop(self, notice_s: float) -> None:
+        services = self._services
+        log.info("draining", connections=services.manager.count())
+        services.readiness.is_draining = True
+        services.presence.freeze()
         try:
-            await self._services.fanout.close_all()
-            await asyncio.wait_for(self._services.sender.drain(), DRAIN_TIMEOUT_S)
+            await asyncio.sleep(notice_s)
+            await services.fanout.close_all()
+            async with asyncio.timeout(DRAIN_TIMEOUT_S):
+                await services.sender.drain()
+                await services.receipts.drain()
         except TimeoutError:
             log.warning("drain_timed_out")
         finally:
@@ -87,6 +101,7 @@ def make_config(
         proxy_headers=bool(settings.trusted_proxies),
         forwarded_allow_ips=list(settings.trusted_proxies),
         timeout_graceful_shutdown=GRACE_S,
+        timeout_keep_alive=KEEP_ALIVE_S,
         lifespan="off",  # `run_node` is the lifespan, so that its errors reach the command line
     )
 

@@ -8,11 +8,14 @@ from enum import StrEnum
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 MIN_SECRET_BYTES = 32
+MIN_PASSWORD_MEMORY_MIB = 19
+"""The least that OWASP's Password Storage Cheat Sheet recommends for Argon2id, there with two passes."""
 _KNOWN_SECRETS = ("change-me", "changeme", "secret", "example", "please-set", "your-secret", "development")
 
 
@@ -45,8 +48,10 @@ class Settings(BaseSettings):
     access_token_minutes: int = Field(default=15, ge=1, le=24 * 60)
     refresh_token_days: int = Field(default=30, ge=1, le=366)
     registration: Registration = Registration.OPEN
+    password_memory_mib: int = Field(default=64, ge=1, le=1024)
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = ()
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = ()
+    drain_seconds: float = Field(default=2.0, ge=0, le=8)
     rate_limits_enabled: bool = True
     max_message_chars: int = Field(default=10_000, ge=1, le=20_000)
     max_participants: int = Field(default=5_000, ge=2, le=100_000)
@@ -87,6 +92,8 @@ class Settings(BaseSettings):
         redis = self.redis_url.get_secret_value()
         if redis and not redis.startswith(("redis://", "rediss://", "unix://")):
             raise ValueError("CHAT_REDIS_URL begins with redis:// or rediss://")
+        if redis and not _is_address(redis):
+            raise ValueError("CHAT_REDIS_URL is not an address such as redis://host:6379/0")
         return self
 
     @model_validator(mode="after")
@@ -97,6 +104,10 @@ class Settings(BaseSettings):
             raise ValueError("CHAT_SECRET_KEY must be set in production (32 bytes or more)")
         if "*" in self.allowed_origins:
             raise ValueError("CHAT_ALLOWED_ORIGINS must name its origins in production, not *")
+        if self.password_memory_mib < MIN_PASSWORD_MEMORY_MIB:
+            raise ValueError(
+                f"CHAT_PASSWORD_MEMORY_MIB must be {MIN_PASSWORD_MEMORY_MIB} or more in production"
+            )
         return self
 
     @field_validator("secret_key")
@@ -136,6 +147,16 @@ class Settings(BaseSettings):
         except FileExistsError:
             pass
         return path.read_text().strip().encode()
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        database = parts.path.strip("/")
+        is_numbered = not database or database.isdigit()
+        return parts.scheme == "unix" or bool(parts.hostname and parts.port != 0 and is_numbered)
+    except ValueError:  # the port is no number
+        return False
 
 
 def _private(path: str, flags: int) -> int:

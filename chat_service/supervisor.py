@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
+from chat_service.domain.errors import Unavailable
 from chat_service.services.readiness import Readiness
 
 log = structlog.get_logger()
@@ -31,8 +32,10 @@ class Supervisor:
                 await asyncio.sleep(every_s)
                 try:
                     await work()
+                except Unavailable:
+                    log.warning("round_failed", task=name, reason="a store does not answer")
                 except Exception:
-                    log.warning("round_failed", task=name, exc_info=True)
+                    log.exception("round_failed", task=name)
 
         self.start(name, run)
 

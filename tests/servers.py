@@ -36,9 +36,15 @@ import pymysql
 import redis
 
 from tests import programs
+from tests.hosts import THIS_MACHINE, Host
 
 START_TIMEOUT_S = 60
 STOP_TIMEOUT_S = 30
+
+_LET_ROOT_IN = """\
+CREATE USER IF NOT EXISTS root@'%';
+GRANT ALL ON *.* TO root@'%' WITH GRANT OPTION;
+"""
 
 # The kernel sends the parent-death signal when the *thread* that forked ends, so one thread that lives as
 # long as this process forks every server.
@@ -69,7 +75,7 @@ class Server:
 
     `root` is the folder for its data; without one a temporary folder is made, and removed by `close`.
     Leave it out for MariaDB where pytest's `tmp_path` would be given: as root the server runs as another
-    user, who may not enter it. As a context manager it starts and closes.
+    user, who may not enter it. `host` is the machine to run on. As a context manager it starts and closes.
     """
 
     name: ClassVar[str]
@@ -79,7 +85,8 @@ class Server:
     image_data: ClassVar[str]
     image_environment: ClassVar[tuple[str, ...]] = ()
 
-    def __init__(self, root: Path | None = None) -> None:
+    def __init__(self, root: Path | None = None, host: Host = THIS_MACHINE) -> None:
+        self.host = host
         self.port = free_port()
         self._program = self.find()
         self._temporary = root is None
@@ -143,6 +150,11 @@ class Server:
             self.kill()
             raise
 
+    @property
+    def has_ended(self) -> bool:
+        """It was started, and went by itself."""
+        return self._process is not None and self._process.poll() is not None
+
     def start_and_get_url(self) -> str:
         """`start`, then the URL."""
         self.start()
@@ -201,7 +213,8 @@ class Server:
             if self.account and os.geteuid() == 0:
                 user = [f"--reuid={self.account}", f"--regid={self.account}", "--clear-groups"]
             with_parent = ["setpriv", "--pdeathsig=KILL", *user]
-            return [*with_parent, self._program, *self._flags("127.0.0.1", str(self.data))]
+            command = [*with_parent, self._program, *self._flags(self.host.address, str(self.data))]
+            return self.host.command(command)
         # The same port inside as outside, because a replica set tells its clients its members' addresses.
         # TERM, not KILL: the client hands TERM on to the container, and --rm then removes it.
         return [
@@ -256,8 +269,8 @@ class MariaDb(Server):
 
     @property
     def url(self) -> str:
-        """`mysql+asyncmy://root@127.0.0.1:<port>/`."""
-        return f"mysql+asyncmy://root@127.0.0.1:{self.port}/"
+        """`mysql+asyncmy://root@<address>:<port>/`."""
+        return f"mysql+asyncmy://root@{self.host.address}:{self.port}/"
 
     def _prepare(self) -> None:
         install = programs.which("mariadb-install-db") or "mariadb-install-db"
@@ -267,11 +280,17 @@ class MariaDb(Server):
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise ServerStartError(f"mariadb-install-db failed:\n{done.stdout}{done.stderr}")
+        self._first.write_text(_LET_ROOT_IN)
+
+    @property
+    def _first(self) -> Path:
+        """Statements to begin with: by itself root is let in from its own machine only."""
+        return self.root / "first.sql"
 
     def _flags(self, address: str, data: str) -> list[str]:
         own_files = [f"--datadir={data}", f"--socket={self.root}/socket", f"--pid-file={self.root}/pid"]
         return [
-            *(["--no-defaults", *own_files] if data else []),
+            *(["--no-defaults", *own_files, f"--init-file={self._first}"] if data else []),
             f"--port={self.port}",
             f"--bind-address={address}",
             "--skip-name-resolve",
@@ -305,8 +324,13 @@ class MongoDb(Server):
 
     @property
     def url(self) -> str:
-        """`mongodb://127.0.0.1:<port>/?replicaSet=rs0`."""
-        return f"mongodb://127.0.0.1:{self.port}/?replicaSet=rs0"
+        """`mongodb://<address>:<port>/?replicaSet=rs0`."""
+        return f"mongodb://{self.address}/?replicaSet=rs0"
+
+    @property
+    def address(self) -> str:
+        """Host and port, as a replica set knows its members."""
+        return f"{self.host.address}:{self.port}"
 
     def _flags(self, address: str, data: str) -> list[str]:
         return [
@@ -320,7 +344,7 @@ class MongoDb(Server):
         ]
 
     def _check_ready(self) -> None:
-        address = f"mongodb://127.0.0.1:{self.port}/?directConnection=true&serverSelectionTimeoutMS=500"
+        address = f"mongodb://{self.address}/?directConnection=true&serverSelectionTimeoutMS=500"
         client: pymongo.MongoClient[dict[str, object]]
         with pymongo.MongoClient(address) as client:
             hello = client.admin.command("hello")
@@ -330,7 +354,7 @@ class MongoDb(Server):
                 raise ConnectionError("not primary yet")
 
     def _initiate(self, client: pymongo.MongoClient[dict[str, object]]) -> None:
-        member = {"_id": 0, "host": f"127.0.0.1:{self.port}"}
+        member = {"_id": 0, "host": self.address}
         # A shorter election than the default 10 s: a restarted single member waits for nobody.
         settings = {"electionTimeoutMillis": 1000}
         with contextlib.suppress(pymongo.errors.OperationFailure):  # a second try: already initiated
@@ -352,12 +376,12 @@ class Redis(Server):
 
     @property
     def url(self) -> str:
-        """`redis://127.0.0.1:<port>/0`."""
-        return f"redis://127.0.0.1:{self.port}/0"
+        """`redis://<address>:<port>/0`."""
+        return f"redis://{self.host.address}:{self.port}/0"
 
     def _flags(self, address: str, data: str) -> list[str]:
         flags = ["--port", str(self.port), "--bind", address, "--save", "", "--appendonly", "no"]
-        return [*flags, *(["--dir", data] if data else ["--protected-mode", "no"])]
+        return [*flags, "--protected-mode", "no", *(["--dir", data] if data else [])]
 
     def _check_ready(self) -> None:
         redis_command(self.url, "PING")
@@ -372,7 +396,7 @@ def with_database(url: str, name: str) -> str:
 
 
 @contextlib.contextmanager
-def mysql_connection(url: str) -> Iterator[pymysql.cursors.Cursor]:
+def mysql_connection(url: str, timeout_s: int = 30) -> Iterator[pymysql.cursors.Cursor]:
     """A cursor on a new connection in autocommit mode, with the database of `url` if it names one."""
     parts = urlsplit(url)
     connection = pymysql.connect(
@@ -382,7 +406,7 @@ def mysql_connection(url: str) -> Iterator[pymysql.cursors.Cursor]:
         password=unquote(parts.password or ""),
         database=parts.path.strip("/") or None,
         connect_timeout=5,
-        read_timeout=30,
+        read_timeout=timeout_s,
         autocommit=True,
     )
     with connection, connection.cursor() as cursor:
@@ -445,7 +469,8 @@ def start_servers(*kinds: type[Server], root: Path | None = None) -> Iterator[li
 
 
 def install() -> None:
-    """Make every program that no TEST_*_URL replaces available, or raise `MissingServerError`."""
+    """Make the browser and every server that no TEST_*_URL replaces available, or raise
+    `MissingProgramError`."""
     for kind in (MariaDb, MongoDb, Redis):
         if not os.environ.get(kind.override):
             kind.find()
@@ -456,7 +481,8 @@ def main() -> None:
     if sys.argv[1:] == ["install"]:
         install()
         return
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background jobs are born deaf to the first
+        signal.signal(number, signal.default_int_handler)
     kinds = (MariaDb, MongoDb, Redis)
     with contextlib.suppress(KeyboardInterrupt), start_servers(*kinds) as urls:
         for kind, url in zip(kinds, urls, strict=True):
@@ -468,5 +494,5 @@ def main() -> None:
 if __name__ == "__main__":
     try:
         main()
-    except (programs.MissingServerError, ServerStartError) as error:
+    except (programs.MissingProgramError, ServerStartError) as error:
         sys.exit(str(error))

@@ -7,7 +7,7 @@ documents for REST, as error frames and as close codes for sockets.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class ChatError(Exception):
@@ -105,7 +105,13 @@ class ClientMessageIdConflict(ChatError):
 
 
 class ResyncRequired(ChatError):
+    """The chat stands at `version`."""
+
     code, status, default = "resync_required", 409, "Read the chat afresh; its changes cannot be continued."
+
+    def __init__(self, detail: str | None = None, *, version: int = 0, **more: Any) -> None:
+        super().__init__(detail, **more)
+        self.version = version
 
 
 class StaleVersion(ChatError):

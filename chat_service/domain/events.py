@@ -79,3 +79,14 @@ class SessionsEnded:
 
 
 Event = ChatChanged | JoinDoubted | ChatSignalled | TypingChanged | UserNotified | SessionsEnded
+
+
+def is_durable(event: Event) -> bool:
+    """Whether it is worth telling later, and harmless to tell twice; a moment's typing is neither."""
+    match event:
+        case ChatChanged() | JoinDoubted() | SessionsEnded():
+            return True
+        case UserNotified():
+            return not event.is_ephemeral
+        case _:
+            return False

@@ -22,7 +22,8 @@ View = dict[str, Any]
 
 def iso(at: datetime) -> str:
     """ISO 8601 in UTC, always with six decimals and `Z`, so that times sort as text."""
-    return at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+    text = at.isoformat(timespec="microseconds")
+    return f"{text[:-6]}Z" if text.endswith("+00:00") else iso(at.astimezone(UTC))
 
 
 def user_view(user: User) -> View:

@@ -5,5 +5,5 @@ compares the tables that the steps make with the models, on every engine. A step
 wherever a crash left it, because MySQL commits each statement of a schema by itself (`ddl` has the parts).
 """
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest revision, known without importing Alembic, so that a node can compare it at start-up."""

@@ -13,6 +13,7 @@ from chat_service.routes import (
     messages,
     participants,
     users,
+    web,
     websocket,
 )
 from chat_service.routes.middleware import API_PREFIX
@@ -25,3 +26,4 @@ def include_routers(app: FastAPI) -> None:
     app.include_router(health.router)
     app.include_router(asyncapi.router)
     documentation.install_documentation(app)
+    web.install_web(app)

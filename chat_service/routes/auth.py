@@ -67,7 +67,11 @@ async def logout(request: Request, services: ServicesDep, token: BearerDep) -> R
     response = Response(status_code=204)
     if is_cookie_mode(request):
         response.delete_cookie(
-            COOKIE, path=COOKIE_PATH, secure=not _is_loopback(request), httponly=True, samesite="strict"
+            COOKIE,
+            path=_cookie_path(request),
+            secure=not _is_loopback(request),
+            httponly=True,
+            samesite="strict",
         )
     return response
 
@@ -135,12 +139,17 @@ def cookie_response(request: Request, services: Services, signed_in: SignedIn) -
         COOKIE,
         signed_in.refresh_token,
         max_age=services.settings.refresh_token_days * 86_400,
-        path=COOKIE_PATH,
+        path=_cookie_path(request),
         secure=not _is_loopback(request),
         httponly=True,
         samesite="strict",
     )
     return response
+
+
+def _cookie_path(request: Request) -> str:
+    """As the browser sees it, also where the service is mounted below another application's path."""
+    return f"{request.scope.get('root_path', '')}{COOKIE_PATH}"
 
 
 def _is_loopback(request: Request) -> bool:

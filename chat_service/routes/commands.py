@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from itertools import islice
 from typing import Any
 
 import structlog
@@ -16,11 +17,11 @@ from chat_service.routes import frames
 from chat_service.routes.frames import RefusedFrame, parse_command
 from chat_service.routes.limits import FrameBudget
 from chat_service.routes.problems import error_frame
-from chat_service.services.connections import Connection
+from chat_service.services.connections import FRESH_S, Connection
 from chat_service.services.container import Services
 from chat_service.services.messages import Draft
 from chat_service.services.receipts import PositionKind
-from chat_service.services.resume import Gone, Joined, Resync, Step
+from chat_service.services.resume import CHATS_TOGETHER, Gone, Joined, Resync, Step
 from chat_service.services.sending import Outcome
 
 log = structlog.get_logger()
@@ -152,19 +153,22 @@ class CommandHandler:
     # --- Coming back ------------------------------------------------------------------------------
 
     async def _resume(self, frame: frames.Resume) -> None:
+        self._connection.hold()
+        try:
+            await self._answer_resume(frame)
+        finally:
+            # A little later, for whoever names more chats in another frame, or asks again after a failure.
+            asyncio.get_running_loop().call_later(FRESH_S, self._connection.release)
+
+    async def _answer_resume(self, frame: frames.Resume) -> None:
         only, caller = self._connection.only_chat_id, self._connection.caller
         for chat_id in frame.cursors:
             self._get_chat_id(chat_id)
         self._known_chats.update(frame.cursors)
-        for chat_id, since in frame.cursors.items():
-            # Who is removed while a page is read hears nothing of the chat after its `user_left`.
-            was_in = chat_id in self._connection.chats
-            async for step in self._services.resume.resume_chat(caller.id, chat_id, since, frame.epoch):
-                is_out = was_in and chat_id not in self._connection.chats
-                if not await self._send_step(Gone(chat_id) if is_out else step, frame.ref):
-                    return
-                if is_out:
-                    break
+        cursors = iter(frame.cursors.items())
+        while some := dict(islice(cursors, CHATS_TOGETHER)):
+            if not await self._resume_some(some, frame):
+                return
         if frame.complete and only is None:
             before = set(self._connection.chats)
             for joined in await self._services.resume.list_unknown(caller.id, self._known_chats):
@@ -173,6 +177,20 @@ class CommandHandler:
                     return
             self._known_chats.clear()
         self._ack(frame.ref)
+
+    async def _resume_some(self, cursors: dict[int, int], frame: frames.Resume) -> bool:
+        """Who is removed while pages are read hears nothing of the chat after its `user_left`."""
+        before, told = set(self._connection.chats), set[int]()
+        steps = self._services.resume.resume_chats(self._connection.caller.id, cursors, frame.epoch)
+        async for chat_id, step in steps:
+            is_out = chat_id in before and chat_id not in self._connection.chats
+            if chat_id in told:
+                continue
+            if is_out:
+                told.add(chat_id)
+            if not await self._send_step(Gone(chat_id) if is_out else step, frame.ref):
+                return False
+        return True
 
     async def _send_step(self, step: Step, ref: str | None) -> bool:
         """False once the socket has ended: nobody is left to read the rest."""

@@ -24,6 +24,7 @@ API_PREFIX = "/api/v1"
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _QUIET_PATHS = frozenset({"/health", "/livez", "/readyz", "/metrics"})
+_ASSETS = "/assets/"
 _SECRET_PATHS = (f"{API_PREFIX}/auth/", f"{API_PREFIX}/users/login", f"{API_PREFIX}/users/register")
 _log = structlog.stdlib.get_logger("chat_service.access")
 
@@ -68,7 +69,10 @@ class RequestContext:
     async def _answer(self, scope: Scope, receive: Receive, send: Send, *, has_token: bool) -> None:
         # Inner middleware and mounts change the scope's path; the log says what was asked for.
         path, began, status = scope["path"], time.perf_counter(), 500
-        is_secret = _is_secret(_inner_path(scope), has_token=has_token)
+        inner = inner_path(scope)
+        is_secret = _is_secret(inner, has_token=has_token)
+        # Of a first visit to the web client the page is worth a line, not its hundred files.
+        is_quiet = inner in _QUIET_PATHS or inner.startswith(_ASSETS)
 
         async def add_headers(message: Message) -> None:
             nonlocal status
@@ -85,7 +89,7 @@ class RequestContext:
         try:
             await self.app(scope, receive, add_headers)
         finally:
-            say = _log.debug if path in _QUIET_PATHS else _log.info
+            say = _log.debug if is_quiet else _log.info
             say(
                 "request",
                 method=scope["method"],
@@ -100,7 +104,7 @@ def _is_secret(path: str, *, has_token: bool) -> bool:
     return path.startswith(f"{API_PREFIX}/") and (has_token or path.startswith(_SECRET_PATHS))
 
 
-def _inner_path(scope: Scope) -> str:
+def inner_path(scope: Scope) -> str:
     """The path within this application, which may be mounted below another one's."""
     path: str = scope["path"]
     return path.removeprefix(scope.get("root_path", ""))
@@ -118,7 +122,7 @@ class TrailingSlash:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] in {"http", "websocket"} and scope["path"].endswith("/"):
             raw: bytes | None = scope.get("raw_path")
-            if _inner_path(scope).startswith(f"{API_PREFIX}/") and (raw is None or raw.endswith(b"/")):
+            if inner_path(scope).startswith(f"{API_PREFIX}/") and (raw is None or raw.endswith(b"/")):
                 scope = {**scope, "path": scope["path"][:-1]}
                 if raw is not None:
                     scope["raw_path"] = raw[:-1]

@@ -22,7 +22,7 @@ from chat_service.domain.views import iso
 from chat_service.routes.commands import CommandHandler
 from chat_service.routes.limits import FRAME_BYTES, socket_limits
 from chat_service.routes.problems import close_code, refuse_socket
-from chat_service.services.connections import CONNECTIONS_PER_USER, SLOW_CONSUMER, Connection
+from chat_service.services.connections import CONNECTIONS_PER_USER, FRESH_S, SLOW_CONSUMER, Connection
 from chat_service.services.container import Services
 from chat_service.services.ports.socket import Socket
 
@@ -110,6 +110,7 @@ async def _run(
 
 async def _open(connection: Connection, services: Services) -> None:
     """Read who is asking and what they may hear, then open the tap. The order matters: see the module."""
+    await services.fanout.hear(connection)
     connection.caller = await services.sessions.check_caller(connection.caller)
     memberships = await services.metadata.read(
         lambda unit: unit.participants.list_memberships(connection.user_id)
@@ -132,6 +133,8 @@ async def _open(connection: Connection, services: Services) -> None:
             }
         )
     )
+    connection.hold()
+    asyncio.get_running_loop().call_later(FRESH_S, connection.release)
     services.streams.open(connection, memberships)
     if services.settings.rate_limits_enabled:
         for oldest in services.manager.list_of_user(connection.user_id)[:-CONNECTIONS_PER_USER]:

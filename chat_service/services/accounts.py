@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import UUID
 
 from chat_service.domain import names
@@ -38,7 +38,7 @@ class NewAccount:
     """What somebody asks for. Without an e-mail address (command line only) it gets one of nobody."""
 
     username: str
-    password: str
+    password: str = field(repr=False)
     email: str | None = None
     full_name: str | None = None
     role: GlobalRole = GlobalRole.USER

@@ -25,6 +25,9 @@ OUTBOUND_BYTES = 1024 * 1024
 """Above this much unsent, a socket is a slow consumer and closed with 4008."""
 NODE_OUTBOUND_BYTES = 512 * 1024 * 1024
 """Above this much unsent on the whole node, the fullest sockets go first."""
+FRESH_S = 0.5
+"""A client that comes back asks for what it missed within this time, and gets no `changes` unasked before.
+Short enough that who does not ask still hears of everything within a second."""
 CONNECTIONS_PER_USER = 20
 TYPING_LASTS_S = 10.0
 SLOW_CONSUMER = 4008
@@ -50,6 +53,11 @@ class Connection:
     is_closed: bool = False
     closed_with: int | None = None
     """The close code, where it was the server that ended the connection."""
+    holds: int = 0
+    """Reasons to keep unasked `changes` back."""
+    held: dict[int, list[Batch]] = field(default_factory=dict)
+    """Of each chat such `changes`, and what came after them."""
+    held_bytes: int = 0
 
     @property
     def user_id(self) -> int:
@@ -59,18 +67,55 @@ class Connection:
     def session_id(self) -> UUID:
         return self.caller.session_id
 
-    def write(self, batch: Batch, *, is_ephemeral: bool = False) -> None:
-        """Deliver, or drop what is ephemeral, or give up on a reader that is too slow."""
+    @property
+    def unsent_bytes(self) -> int:
+        return self.socket.unsent_bytes + self.held_bytes
+
+    def write(self, batch: Batch, *, chat_id: int | None = None, is_ephemeral: bool = False) -> None:
+        """Deliver, or drop what is ephemeral, or give up on a reader that is too slow. With a `chat_id` it is
+        about that chat, and comes after what is held back of it."""
         if self.is_closed:
             return
-        unsent = self.socket.unsent_bytes
+        unsent = self.socket.unsent_bytes + self.held_bytes
         if unsent > OUTBOUND_BYTES:
             self.close(SLOW_CONSUMER, "slow_consumer")
-        elif not (is_ephemeral and unsent > EPHEMERAL_UP_TO_BYTES):
+        elif is_ephemeral and unsent > EPHEMERAL_UP_TO_BYTES:
+            return
+        elif self.held and chat_id in self.held:
+            self._keep(batch, chat_id)
+        else:
             self.socket.write(batch)
 
+    def write_changes(self, batch: Batch, chat_id: int) -> None:
+        """Fill a hole, but not while the client is about to learn what lies below: it would take the end of
+        the `changes` for its cursor and, if the connection ended then, never ask for what came before."""
+        if self.holds and not self.is_closed:
+            self.held.setdefault(chat_id, [])
+        self.write(batch, chat_id=chat_id)
+
     def send(self, text: bytes) -> None:
+        """Something about no chat, or an answer, which waits for nothing that is held back."""
         self.write(Batch([text]))
+
+    def hold(self) -> None:
+        """Keep `changes` back, and what comes after them in their chats, until `release`."""
+        self.holds += 1
+
+    def release(self) -> None:
+        self.holds -= 1
+        if not self.holds:
+            for chat_id in list(self.held):
+                self.deliver_held(chat_id)
+
+    def deliver_held(self, chat_id: int) -> None:
+        """What is held back of this chat, at once."""
+        for batch in self.held.pop(chat_id, ()):
+            self.held_bytes -= batch.size
+            self.write(batch)
+
+    def _keep(self, batch: Batch, chat_id: int) -> None:
+        self.held[chat_id].append(batch)
+        self.held_bytes += batch.size
 
     def close(self, code: int, reason: str) -> None:
         if not self.is_closed:
@@ -116,7 +161,7 @@ class ConnectionManager:
         return any(one.is_open and not one.is_closed for one in self._connections.get(user_id, ()))
 
     def count_unsent_bytes(self) -> int:
-        return sum(one.socket.unsent_bytes for one in self.list_all())
+        return sum(one.unsent_bytes for one in self.list_all())
 
     def count(self) -> int:
         return sum(len(own) for own in self._connections.values())

@@ -16,8 +16,9 @@ from chat_service.services.history import HistoryService
 from chat_service.services.limits import Limits
 from chat_service.services.messages import MessageService
 from chat_service.services.metrics import Metrics
+from chat_service.services.nodes import NodeService
 from chat_service.services.participants import ParticipantService
-from chat_service.services.ports import Bus, ContentStore, MetadataStore
+from chat_service.services.ports import Bus, ContentStore, MetadataStore, Presence
 from chat_service.services.ports.socket import Socket
 from chat_service.services.presence import PresenceService
 from chat_service.services.readiness import Readiness
@@ -26,6 +27,7 @@ from chat_service.services.resume import ResumeService
 from chat_service.services.sending import Sender
 from chat_service.services.sessions import SessionService
 from chat_service.services.streams import Streams
+from chat_service.services.watch import Watch
 from chat_service.settings import Settings
 
 SocketFactory = Callable[
@@ -46,8 +48,11 @@ class Services:
     metadata: MetadataStore
     content: ContentStore
     bus: Bus
+    shared_presence: Presence
     epoch: Epoch
     readiness: Readiness
+    nodes: NodeService
+    watch: Watch
     metrics: Metrics
     accounts: AccountService
     sessions: SessionService

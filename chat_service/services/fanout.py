@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Sequence
 from itertools import groupby
 
@@ -39,6 +40,8 @@ TICK_S = 0.5
 EXPIRY_WARNING_S = 60
 RESTART_BATCH = 200
 RESTART_PAUSE_S = 0.1
+CLOSING_S = 8.0
+"""Of many connections more are closed together, so that closing takes no longer."""
 NOTICE_S = 0.5
 """Between the word that the server restarts and the first close: for clients to hear it, and for whoever
 asks for readiness to see that it is off."""
@@ -124,11 +127,17 @@ class Fanout:
             if connection.session_id in ended:
                 _close_ended(connection, event.reason)
 
+    async def hear(self, connection: Connection) -> None:
+        """Whatever is addressed to the user of a registered socket arrives here from now on."""
+        await self._bus.hear_user(connection.user_id)
+
     def disconnect(self, connection: Connection) -> None:
         """The socket is gone: forget it, and whatever its user types on no other."""
         self._streams.close(connection)
         self._manager.remove(connection)
         others = self._manager.list_of_user(connection.user_id)
+        if not others:
+            self._bus.ignore_user(connection.user_id)
         stopped = connection.typing_in.difference(*(other.typing_in for other in others))
         if stopped:
             self._bus.publish(
@@ -163,7 +172,7 @@ class Fanout:
                 connection.send(pushes.token_expiring(int(left_s)))
 
     def _check_outbound(self) -> None:
-        unsent = {one: one.socket.unsent_bytes for one in self._manager.list_all()}
+        unsent = {one: one.unsent_bytes for one in self._manager.list_all()}
         for connection, count in unsent.items():
             if count > OUTBOUND_BYTES:  # what is written outside of a `Connection` (pongs) counts too
                 connection.close(4008, "slow_consumer")
@@ -199,8 +208,9 @@ class Fanout:
             share = (index + 1) / max(1, len(connections))
             connection.send(pushes.server_restarting(500 + int(spread_ms * share)))
         await asyncio.sleep(NOTICE_S)
-        for start in range(0, len(connections), RESTART_BATCH):
-            for connection in connections[start : start + RESTART_BATCH]:
+        size = max(RESTART_BATCH, math.ceil(len(connections) * RESTART_PAUSE_S / CLOSING_S))
+        for start in range(0, len(connections), size):
+            for connection in connections[start : start + size]:
                 connection.close(1012, "server_restarting")
             await asyncio.sleep(RESTART_PAUSE_S)
 

@@ -69,6 +69,9 @@ class Metrics:
             registry=registry,
         )
         self.orphans = Counter("chat_orphan_bodies_removed", "Bodies that no row named.", registry=registry)
+        self.bus_messages = Counter(
+            "chat_bus_messages", "Messages between nodes.", ["outcome"], registry=registry
+        )
         self.loop_lag = Histogram(
             "chat_event_loop_lag_seconds",
             "How late the event loop wakes a task.",
@@ -83,6 +86,10 @@ class Metrics:
     def observe_store(self, store: str) -> Callable[[str, float], None]:
         """What a store's adapter calls with the name of a call and its seconds."""
         return lambda call, seconds: self.store_seconds.labels(store, call).observe(seconds)
+
+    def observe_bus(self, outcome: str, count: int) -> None:
+        """What the bus calls with the number of messages `sent`, `received`, `dropped` or `ignored`."""
+        self.bus_messages.labels(outcome).inc(count)
 
     async def watch_loop(self) -> None:
         """One long task: measure how late it is woken."""

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection
+import asyncio
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from chat_service.domain.errors import NotFound, ResyncRequired
+from chat_service.domain.errors import NotFound, ResyncRequired, Unavailable
 from chat_service.domain.models import Changes, Chat
-from chat_service.services.access import access_chat
-from chat_service.services.history import HistoryService
+from chat_service.services.history import ChangesFound, HistoryService
 from chat_service.services.ports.metadata import MetadataStore, Unit
 
 PAGE_LIMIT = 100
+READ_TOGETHER = 4
+"""Resumes that read at the same time. When a node dies its clients come to the others at once: served a few
+at a time the first are done soon and the last no later, and those who are connected still get through."""
+TURN_WAIT_S = 5.0
+CHATS_TOGETHER = 20
+"""Chats to hand to `resume_chats` at once: their rows fit into memory, and into a few milliseconds."""
 BUDGET = 1_000
 """A chat that has moved on by more versions than this is read afresh instead of resumed."""
 
@@ -45,6 +52,7 @@ class ResumeService:
     def __init__(self, metadata: MetadataStore, history: HistoryService) -> None:
         self._metadata = metadata
         self._history = history
+        self._room = asyncio.Semaphore(READ_TOGETHER)
 
     async def list_unknown(self, user_id: int, known: Collection[int]) -> list[Joined]:
         """The chats of the user that are not among those `known`."""
@@ -61,25 +69,78 @@ class ResumeService:
 
         return [Joined(chat) for chat in await self._metadata.read(read)]
 
-    async def resume_chat(
-        self, user_id: int, chat_id: int, since: int, epoch: str | None
-    ) -> AsyncIterator[Step]:
-        """All pages of `Changes`, ascending and at least one; or `Resync`, or `Gone`."""
-        try:
-            chat, _ = await self._metadata.read(lambda unit: access_chat(unit, chat_id, user_id))
-            if chat.version - since > BUDGET:
-                yield Resync(chat_id, chat.version)
-                return
-            has_more = True
-            while has_more:
-                try:
-                    page = await self._history.list_changes(
-                        user_id, chat_id, since=since, limit=PAGE_LIMIT, epoch=epoch
-                    )
-                except ResyncRequired:
-                    yield Resync(chat_id, chat.version)
-                    return
+    async def resume_chats(
+        self, user_id: int, cursors: Mapping[int, int], epoch: str | None
+    ) -> AsyncIterator[tuple[int, Step]]:
+        """For every chat all pages of `Changes`, ascending and at least one; or `Resync`, or `Gone`.
+
+        The first pages are found together; a chat with more pages ends before the next one begins.
+        """
+        refused: list[tuple[int, Step]] = []
+        pages: list[ChangesFound] = []
+        async with self._turn():
+            found = await self._history.find_changes(
+                user_id, cursors, limit=PAGE_LIMIT, epoch=epoch, budget=BUDGET
+            )
+            for chat_id, one in found.items():
+                match one:
+                    case ChangesFound():
+                        pages.append(one)
+                    case ResyncRequired():
+                        refused.append((chat_id, Resync(chat_id, one.version)))
+                    case NotFound():
+                        refused.append((chat_id, Gone(chat_id)))
+            first, *others = _in_batches(pages)
+            loaded = await self._history.load_changes(first)
+        for chat_id, step in refused:
+            yield chat_id, step
+        async for page in self._load(loaded, others):
+            yield page.chat_id, page
+            async for step in self._go_on(user_id, page, epoch):
+                yield page.chat_id, step
+
+    async def _load(self, loaded: list[Changes], others: list[list[ChangesFound]]) -> AsyncIterator[Changes]:
+        for page in loaded:
+            yield page
+        for batch in others:
+            async with self._turn():
+                loaded = await self._history.load_changes(batch)
+            for page in loaded:
                 yield page
-                since, has_more = page.to, page.has_more
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """Raises `Unavailable` for who has waited too long: a client would have left by then."""
+        try:
+            async with asyncio.timeout(TURN_WAIT_S):
+                await self._room.acquire()
+        except TimeoutError:
+            raise Unavailable from None
+        try:
+            yield
+        finally:
+            self._room.release()
+
+    async def _go_on(self, user_id: int, page: Changes, epoch: str | None) -> AsyncIterator[Step]:
+        """The pages after the first. What is written meanwhile does not count against the budget."""
+        try:
+            while page.has_more:
+                async with self._turn():
+                    page = await self._history.list_changes(
+                        user_id, page.chat_id, since=page.to, limit=PAGE_LIMIT, epoch=epoch
+                    )
+                yield page
+        except ResyncRequired as error:
+            yield Resync(page.chat_id, error.version)
         except NotFound:
-            yield Gone(chat_id)
+            yield Gone(page.chat_id)
+
+
+def _in_batches(pages: Iterable[ChangesFound]) -> list[list[ChangesFound]]:
+    """In order, at least one, together as long as they have no more texts than one page may have."""
+    batches: list[list[ChangesFound]] = [[]]
+    for page in pages:
+        if batches[-1] and sum(len(one.rows) for one in (*batches[-1], page)) > PAGE_LIMIT:
+            batches.append([])
+        batches[-1].append(page)
+    return batches

@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -52,15 +52,15 @@ class SignedIn:
 
     user: User
     session_id: UUID
-    access_token: str
+    access_token: str = field(repr=False)
     expires_in: int
     """Seconds until the access token ends."""
-    refresh_token: str
+    refresh_token: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    text: str
+    text: str = field(repr=False)
     expires_in: int
     """Seconds in which it can be taken, once."""
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Coroutine, Sequence
 from dataclasses import dataclass, field
 
 import structlog
@@ -23,13 +23,19 @@ from chat_service.services.connections import Connection, ConnectionManager
 from chat_service.services.epoch import Epoch
 from chat_service.services.history import HistoryService
 from chat_service.services.metrics import Metrics
+from chat_service.services.ports.bus import Bus
 from chat_service.services.ports.metadata import MetadataStore
 from chat_service.services.ports.socket import Batch
 
 log = structlog.get_logger()
 
 HOLE_WAIT_S = 0.2
+"""What is missing may still come over the bus."""
+COMMIT_WAIT_S = 0.02
+"""What this node has just committed, it is about to deliver itself."""
 FILL_RETRY_S = 1.0
+FILLS_TOGETHER = 8
+"""Chats whose holes are read at the same time: requests and handshakes read too."""
 FILL_PAGE = 100
 _WATCH_CHUNK = 1_000
 
@@ -56,16 +62,20 @@ class Streams:
         manager: ConnectionManager,
         metadata: MetadataStore,
         history: HistoryService,
+        bus: Bus,
         epoch: Epoch,
         metrics: Metrics,
     ) -> None:
         self._manager = manager
         self._metadata = metadata
         self._history = history
+        self._bus = bus
         self._epoch = epoch
         self._metrics = metrics
         self._streams: dict[int, Stream] = {}
-        self._admitting: set[asyncio.Task[None]] = set()
+        self._aside: set[asyncio.Task[None]] = set()
+        self._fills = asyncio.Semaphore(FILLS_TOGETHER)
+        bus.subscribe_gaps(self.check_later)
 
     # --- Listening --------------------------------------------------------------------------------
 
@@ -75,6 +85,7 @@ class Streams:
         for chat_id, version in memberships.items():
             self._enter(connection, chat_id, version)
         missed = sorted(self._manager.take_missed(connection), key=lambda one: one.version)
+        self._doubt_filled(connection, memberships, missed)
         heard = {
             event.chat_id: self._streams[event.chat_id].delivered
             for event in missed
@@ -83,6 +94,19 @@ class Streams:
         for event in missed:
             self._catch_up(connection, event, heard.get(event.chat_id, 0))
             self.offer([event])
+
+    def _doubt_filled(
+        self, connection: Connection, memberships: dict[int, int], missed: list[ChatChanged]
+    ) -> None:
+        """What filled a hole of a stream, while the handshake read, was published to nobody: the socket would
+        have a hole of its own there, or listen on although its user has been removed. It is let in by another
+        look at the store."""
+        for chat_id, version in memberships.items():
+            between = set(range(version + 1, self._streams[chat_id].delivered + 1))
+            if not between <= {event.version for event in missed if event.chat_id == chat_id}:
+                self._leave(connection, chat_id)
+                self._forget_if_idle(chat_id)
+                self._run_aside(self._admit(connection.user_id, chat_id))
 
     def close(self, connection: Connection) -> None:
         """Take a socket out of all of its chats."""
@@ -98,16 +122,21 @@ class Streams:
         batch = Batch([text])
         for connection in stream.listeners:
             if connection.user_id != but_user:
-                connection.write(batch, is_ephemeral=True)
+                connection.write(batch, chat_id=chat_id, is_ephemeral=True)
 
     def _enter(self, connection: Connection, chat_id: int, version: int) -> None:
         stream = self._streams.get(chat_id)
         if stream is None:
-            stream = self._streams[chat_id] = Stream(chat_id, version)
+            stream = self._start(chat_id, version)
         stream.listeners[connection] = None
         if version > stream.delivered:
             stream.late[connection] = version
         self._manager.enter(connection, chat_id, version)
+
+    def _start(self, chat_id: int, version: int) -> Stream:
+        stream = self._streams[chat_id] = Stream(chat_id, version)
+        self._bus.hear_chat(chat_id)
+        return stream
 
     def _leave(self, connection: Connection, chat_id: int) -> None:
         self._manager.leave(connection, chat_id)
@@ -126,6 +155,7 @@ class Streams:
             if stream.filling is not None:
                 stream.filling.cancel()
             del self._streams[chat_id]
+            self._bus.ignore_chat(chat_id)
             self.offer([stream.early[version] for version in sorted(stream.early)])
 
     def _catch_up(self, connection: Connection, event: ChatChanged, heard: int) -> None:
@@ -134,9 +164,9 @@ class Streams:
         if floor is None and connection.user_id in event.joined and event.joined_push is not None:
             if connection.only_chat_id in (None, event.chat_id):
                 self._enter(connection, event.chat_id, event.version)
-                connection.send(event.joined_push)
+                connection.write(Batch([event.joined_push]), chat_id=event.chat_id)
         elif floor is not None and floor < event.version <= heard:
-            connection.send(event.push)
+            connection.write(Batch([event.push]), chat_id=event.chat_id)
             if connection.user_id in event.left:
                 self._end(connection, event.chat_id)
                 self._forget_if_idle(event.chat_id)
@@ -162,8 +192,7 @@ class Streams:
         """A chat that nobody here listened to concerns this node when somebody here joins it."""
         if not any(self._manager.is_connected(user_id) for user_id in event.joined):
             return None
-        stream = self._streams[event.chat_id] = Stream(event.chat_id, event.version - 1)
-        return stream
+        return self._start(event.chat_id, event.version - 1)
 
     def _advance(self, stream: Stream) -> None:
         plain: list[ChatChanged] = []
@@ -187,14 +216,15 @@ class Streams:
         for event in events:
             self._stop_typing(event.chat_id, event.ends_typing_of)
         batch = Batch([event.push for event in events])
+        chat_id = stream.chat_id
         for connection in stream.listeners:
-            connection.write(batch)
+            connection.write(batch, chat_id=chat_id)
         self._count(batch, len(stream.listeners), events[0])
 
     def _count(self, batch: Batch, listeners: int, oldest: ChatChanged) -> None:
         """Once a batch, not once a socket: the numbers must not cost what they measure."""
         self._metrics.deliveries.inc(listeners * len(batch.texts))
-        self._metrics.push_bytes.inc(listeners * sum(map(len, batch.texts)))
+        self._metrics.push_bytes.inc(listeners * batch.size)
         self._metrics.commit_to_socket.observe(time.monotonic() - oldest.committed_at_s)
 
     def _deliver(self, stream: Stream, event: ChatChanged) -> None:
@@ -205,7 +235,7 @@ class Streams:
         for connection in listening:
             stream.late.pop(connection, None)
             if connection.user_id not in event.joined:
-                connection.write(batch)
+                connection.write(batch, chat_id=event.chat_id)
         self._count(batch, len(listening), event)
         for user_id in event.joined:
             self._join(stream, user_id, event.version, event.joined_push or event.push)
@@ -225,15 +255,18 @@ class Streams:
             if is_wanted and stream.late.get(connection, 0) < version:
                 stream.listeners[connection] = None
                 self._manager.enter(connection, stream.chat_id, version)
-                connection.write(batch)
+                connection.write(batch, chat_id=stream.chat_id)
 
     def admit(self, chat_id: int, user_ids: Sequence[int]) -> None:
         """Let in the sockets of these people that do not listen, where the store says that they are in."""
         for user_id in user_ids:
             if self._list_strangers(user_id, chat_id):
-                task = asyncio.create_task(self._admit(user_id, chat_id))
-                self._admitting.add(task)
-                task.add_done_callback(self._admitting.discard)
+                self._run_aside(self._admit(user_id, chat_id))
+
+    def _run_aside(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._aside.add(task)
+        task.add_done_callback(self._aside.discard)
 
     def _list_strangers(self, user_id: int, chat_id: int) -> list[Connection]:
         """The user's open sockets that would listen to the chat and do not."""
@@ -253,6 +286,9 @@ class Streams:
                 await asyncio.sleep(FILL_RETRY_S)
                 continue
             if found is None:
+                for connection in self._list_strangers(user_id, chat_id):
+                    if connection.only_chat_id == chat_id:
+                        connection.close(4003, "not_found")
                 return
             chat, stream = found[0], self._streams.get(chat_id)
             if stream is not None and stream.delivered > chat.version:
@@ -260,10 +296,11 @@ class Streams:
                 continue
             for connection in self._list_strangers(user_id, chat_id):
                 self._enter(connection, chat_id, chat.version)
-                connection.send(pushes.chat_created(chat, self._epoch.value))
+                connection.write(Batch([pushes.chat_created(chat, self._epoch.value)]), chat_id=chat_id)
 
     def _end(self, connection: Connection, chat_id: int) -> None:
         """The user's membership is over: this socket hears the chat no more."""
+        connection.deliver_held(chat_id)
         self._stop_typing(chat_id, connection.user_id)
         self._leave(connection, chat_id)
         if connection.only_chat_id == chat_id:
@@ -271,13 +308,15 @@ class Streams:
 
     # --- Holes ------------------------------------------------------------------------------------
 
-    async def watch(self, every_s: float) -> None:
-        """Ask the store again and again which chats moved on unseen, and fill what is missing."""
-        while True:
-            await asyncio.sleep(every_s)
-            await self.check_versions(list(self._streams))
+    async def check_all(self, wait_s: float = HOLE_WAIT_S) -> None:
+        """Ask the store which chats moved on unseen, and fill what is still missing after `wait_s`."""
+        await self.check_versions(list(self._streams), wait_s)
 
-    async def check_versions(self, chat_ids: Sequence[int]) -> None:
+    def check_later(self, chat_ids: Collection[int]) -> None:
+        """The bus may have missed changes of these chats until now."""
+        self._run_aside(self.check_versions([one for one in chat_ids if one in self._streams]))
+
+    async def check_versions(self, chat_ids: Sequence[int], wait_s: float = HOLE_WAIT_S) -> None:
         for start in range(0, len(chat_ids), _WATCH_CHUNK):
             part = chat_ids[start : start + _WATCH_CHUNK]
             try:
@@ -287,33 +326,35 @@ class Streams:
             for chat_id, version in versions.items():
                 stream = self._streams.get(chat_id)
                 if stream is not None and version > stream.delivered:
-                    self._fill_later(stream, version)
+                    self._fill_later(stream, version, wait_s)
 
     async def _get_versions(self, chat_ids: Sequence[int]) -> dict[int, int]:
         return await self._metadata.read(lambda unit: unit.chats.get_versions(chat_ids))
 
-    def _fill_later(self, stream: Stream, version: int) -> None:
+    def _fill_later(self, stream: Stream, version: int, wait_s: float = HOLE_WAIT_S) -> None:
         stream.known = max(stream.known, version)
         if stream.filling is None:
-            stream.filling = asyncio.create_task(self._fill(stream))
+            stream.filling = asyncio.create_task(self._fill(stream, wait_s))
 
-    async def _fill(self, stream: Stream) -> None:
+    async def _fill(self, stream: Stream, wait_s: float) -> None:
         """Wait a moment for what is missing; deliver it from the store if it does not come."""
         try:
-            await asyncio.sleep(HOLE_WAIT_S)
+            await asyncio.sleep(wait_s)
             while stream.delivered < stream.known and self._streams.get(stream.chat_id) is stream:
+                since = stream.delivered
                 try:
-                    page = await self._history.list_changes_for_all(
-                        stream.chat_id, since=stream.delivered, limit=FILL_PAGE
-                    )
+                    async with self._fills:
+                        found = await self._history.find_changes_for_all(
+                            stream.chat_id, since=since, limit=FILL_PAGE
+                        )
+                        if found is None:
+                            break
+                        [changes] = await self._history.load_changes([found])
                 except Unavailable:
                     await asyncio.sleep(FILL_RETRY_S)
                     continue
-                if page is None:
-                    break
-                before = stream.delivered
-                self._apply(stream, *page)
-                if stream.delivered == before:  # the store is behind what was heard: it has been restored
+                self._apply(stream, changes, found.chat)
+                if stream.delivered == since:  # the store is behind what was heard: it has been restored
                     await asyncio.sleep(FILL_RETRY_S)
         finally:
             stream.filling = None
@@ -332,12 +373,13 @@ class Streams:
             if one.is_present and not self._manager.list_listeners(one.user_id, stream.chat_id):
                 self._join(stream, one.user_id, changes.to, pushes.chat_created(chat, self._epoch.value))
         for connection in listening:
-            version = ended.get(connection.user_id, 0)
-            if version > stream.late.get(connection, 0):  # else the user has come back since
-                connection.send(pushes.user_left(stream.chat_id, version, connection.user_id))
+            version, floor = ended.get(connection.user_id, 0), stream.late.get(connection, 0)
+            if version > floor:  # else the user has come back since
+                push = pushes.user_left(stream.chat_id, version, connection.user_id)
+                connection.write(Batch([push]), chat_id=stream.chat_id)
                 self._end(connection, stream.chat_id)
-            else:
-                connection.write(batch)
+            elif floor < changes.to:
+                connection.write_changes(batch, stream.chat_id)
         stream.delivered = changes.to
         for version in [version for version in stream.early if version <= changes.to]:
             del stream.early[version]

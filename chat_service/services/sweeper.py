@@ -61,13 +61,13 @@ class Pace:
 
 async def claim_content(metadata: MetadataStore, content: ContentStore) -> None:
     """Make the content store that of this deployment if it is nobody's yet, or raise `ForeignStore`."""
-    deployment_id = await _get_deployment_id(metadata)
+    deployment_id = await get_deployment_id(metadata)
     _check_owner(await content.claim(deployment_id), deployment_id)
 
 
 async def check_owner(metadata: MetadataStore, content: ContentStore) -> None:
     """Raise `ForeignStore` unless both stores belong together; an unclaimed one is not taken."""
-    deployment_id = await _get_deployment_id(metadata)
+    deployment_id = await get_deployment_id(metadata)
     owner = await content.find_owner()
     if owner is None:
         raise ForeignStore(
@@ -86,7 +86,7 @@ def _check_owner(owner: str, deployment_id: str) -> None:
         )
 
 
-async def _get_deployment_id(metadata: MetadataStore) -> str:
+async def get_deployment_id(metadata: MetadataStore) -> str:
     deployment_id = await metadata.read(lambda unit: unit.audit.find_deployment_id())
     if deployment_id is None:
         raise ForeignStore("The metadata store has no deployment id, which the first migration gives it.")

@@ -30,6 +30,7 @@ from chat_service.adapters.sql.tables import (
 from chat_service.domain.clock import system_clock
 from chat_service.domain.ids import new_id
 from chat_service.domain.models import Caller, ChatType, Message
+from chat_service.migrations import HEAD
 from chat_service.services.fsck import Fsck, Options, Summary
 from chat_service.services.fsck_chats import Finding, Kind
 from chat_service.services.receipts import PositionKind
@@ -511,7 +512,7 @@ async def test_an_old_schema_is_refused_and_left_as_it_is(stores: Stores) -> Non
         assert "Run `chat-service migrate`" in done.stderr
     finally:
         changed = await stores.execute(
-            text("UPDATE alembic_version SET version_num = '0001' WHERE version_num = '0000'")
+            text(f"UPDATE alembic_version SET version_num = '{HEAD}' WHERE version_num = '0000'")
         )
     assert changed == 1
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import httpx2
 
+from chat_service.migrations import HEAD
 from chat_service.supervisor import Supervisor
 from tests.node import Node, make_settings
 
@@ -28,7 +29,7 @@ async def wait_for_status(node: Node, status: int) -> str | None:
 async def test_another_schema_beside_a_running_node_makes_it_unready(tmp_path: Path) -> None:
     with Node(make_settings(data_dir=tmp_path)) as node:
         assert await wait_for_status(node, 200) is None
-        for revision, status in (("0000", 503), ("0001", 200)):
+        for revision, status in (("0000", 503), (HEAD, 200)):
             with sqlite3.connect(tmp_path / "metadata.db") as connection:
                 connection.execute("UPDATE alembic_version SET version_num = ?", (revision,))
             connection.close()

@@ -25,7 +25,7 @@ from chat_service.adapters.sql.tables import deployment
 from chat_service.domain.clock import system_clock
 from chat_service.domain.models import AccountState
 from chat_service.services.accounts import AccountService
-from chat_service.services.passwords import Passwords
+from chat_service.services.passwords import Passwords, make_argon2
 from chat_service.services.resume import BUDGET
 from chat_service.services.sessions import SessionService
 from chat_service.services.tokens import Tokens
@@ -905,7 +905,7 @@ async def test_a_password_change_keeps_the_session_that_made_it(server: Node) ->
 async def second_process(server: Node) -> AsyncIterator[AccountService]:
     """What the command line uses: the same database, and a bus that no node hears."""
     store = SqlMetadataStore(server.settings.metadata_url)
-    passwords = Passwords()
+    passwords = Passwords(make_argon2(server.settings.password_memory_mib))
     tokens = Tokens(b"", access_lifetime=timedelta(), refresh_lifetime=timedelta(), clock=system_clock)
     sessions = SessionService(store, MemoryBus(), tokens, system_clock)
     try:

@@ -11,13 +11,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chat_service.domain.events import Event
 from chat_service.domain.models import AccountState, GlobalRole, User
 from chat_service.services.ports.metadata import Unit
 from tests.builders import TestUser, a_direct_chat, a_group, a_user, close_clients, some_users
+from tests.generated import THE_SAME_EACH_TIME
 from tests.node import Node
 from tests.replica import HeldChat, Replica, check_same, difference, fresh
 
@@ -272,17 +273,9 @@ STEPS = st.lists(
     max_size=25,
 )
 PREFACE = [Step(0, "group", 0b0110, 1), Step(0, "message", 0, 0), Step(1, "message", 0, 0)]
-_quick = settings(
-    max_examples=3,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    phases=[Phase.generate, Phase.shrink],
-    suppress_health_check=list(HealthCheck),
-)
 
 
-@_quick
+@settings(THE_SAME_EACH_TIME, max_examples=3)
 @given(steps=STEPS)
 async def test_any_sequence(server: Node, steps: list[Step]) -> None:
     await play_and_check(await some_users(server, ACTORS), [*PREFACE, *steps])
@@ -291,7 +284,7 @@ async def test_any_sequence(server: Node, steps: list[Step]) -> None:
 
 @pytest.mark.long
 @pytest.mark.timeout(1200)
-@settings(_quick, max_examples=200, derandomize=False)
+@settings(THE_SAME_EACH_TIME, max_examples=200, derandomize=False)
 @given(steps=STEPS)
 async def test_any_of_many_sequences(server: Node, steps: list[Step]) -> None:
     await play_and_check(await some_users(server, ACTORS), [*PREFACE, *steps])

@@ -11,7 +11,8 @@ import pytest
 from pwdlib.hashers.argon2 import Argon2Hasher
 
 from chat_service.domain.errors import Unavailable
-from chat_service.services.passwords import MAX_WAITING, THREADS, Passwords, Verdict
+from chat_service.services.passwords import MAX_WAITING, THREADS, Passwords, Verdict, make_argon2
+from chat_service.settings import Settings
 
 CHEAP = Argon2Hasher(time_cost=1, memory_cost=64, parallelism=1)
 
@@ -34,7 +35,7 @@ async def test_a_password_fits_its_own_hash_only(passwords: Passwords, password:
 
 
 async def test_hashes_cost_what_argon2_recommends() -> None:
-    passwords = Passwords()
+    passwords = Passwords(make_argon2(Settings.model_fields["password_memory_mib"].default))
     try:
         assert "$m=65536,t=3,p=4$" in await passwords.hash("12345678")
     finally:

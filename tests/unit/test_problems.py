@@ -370,6 +370,17 @@ async def test_the_log_line_has_the_path_but_not_the_query(client: httpx2.AsyncC
 
 
 @pytest.mark.parametrize(
+    "path", ["/livez", "/metrics", "/assets/app/main.js", "/assets/0123456789ab/app/main.js"]
+)
+async def test_what_is_asked_for_all_the_time_is_logged_for_the_curious(
+    client: httpx2.AsyncClient, path: str
+) -> None:
+    with structlog.testing.capture_logs() as logs:
+        await client.get(path)
+    assert [entry["log_level"] for entry in logs if entry["event"] == "request"] == ["debug"]
+
+
+@pytest.mark.parametrize(
     ("method", "path", "headers", "is_private"),
     [
         ("GET", "/api/v1/chats/1", {"authorization": "Bearer x"}, True),

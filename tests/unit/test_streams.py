@@ -18,13 +18,20 @@ from chat_service.app import build_services
 from chat_service.domain.events import ChatChanged, Event
 from chat_service.domain.ids import new_id
 from chat_service.domain.models import Caller, ChatType
+from chat_service.services import streams
 from chat_service.services.accounts import NewAccount
 from chat_service.services.chats import NewChat
-from chat_service.services.connections import Connection, ConnectionManager
+from chat_service.services.connections import (
+    OUTBOUND_BYTES,
+    SLOW_CONSUMER,
+    Connection,
+    ConnectionManager,
+)
 from chat_service.services.container import Services
 from chat_service.services.messages import Draft
 from chat_service.services.ports.socket import Batch
 from chat_service.services.streams import Streams
+from tests.eventually import eventually
 from tests.node import make_settings
 
 WAIT_S = 5.0
@@ -61,7 +68,12 @@ class World:
         self.services = services
         self.manager = ConnectionManager()
         self.streams = Streams(
-            self.manager, services.metadata, services.history, services.epoch, services.metrics
+            self.manager,
+            services.metadata,
+            services.history,
+            services.bus,
+            services.epoch,
+            services.metrics,
         )
         self.events: list[ChatChanged] = []
         services.bus.subscribe(self._keep)
@@ -245,10 +257,8 @@ async def test_a_chat_that_falls_silent_after_a_lost_push_is_made_whole(world: W
     chat_id = await world.group(ann)
     listening = await world.listen(ann)
     await world.changes(ann, chat_id, 3)
-    watch = asyncio.create_task(world.streams.watch(0.1))
+    await world.streams.check_all()
     await until_heard(listening, 4)
-    watch.cancel()
-    await asyncio.gather(watch, return_exceptions=True)
     assert heard(listening) == [("changes", 4)]
 
 
@@ -259,20 +269,41 @@ async def test_a_version_that_the_store_does_not_have_is_not_asked_for_without_a
     listening = await world.listen(ann)
     (event,) = await world.changes(ann, chat_id, 1)
     reads = 0
-    read = world.services.history.list_changes_for_all
+    read = world.services.history.find_changes_for_all
 
     async def count(*args: Any, **kwargs: Any) -> Any:
         nonlocal reads
         reads += 1
         return await read(*args, **kwargs)
 
-    world.services.history.list_changes_for_all = count  # type: ignore[method-assign]
+    world.services.history.find_changes_for_all = count  # type: ignore[method-assign]
     world.hear(ChatChanged(chat_id, 9, event.push))
     await asyncio.sleep(1.0)
     assert heard(listening) == [("changes", 2)]
     assert reads <= 3
     world.disconnect(listening)
     assert not world.streams._streams
+
+
+async def test_what_comes_while_a_hole_is_read_does_not_delay_the_rest(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "FILL_RETRY_S", 2 * WAIT_S)
+    ann = await world.user()
+    chat_id = await world.group(ann)
+    listening = await world.listen(ann)
+    two, three, _, five = await world.changes(ann, chat_id, 4)
+    find = world.services.history.find_changes_for_all
+
+    async def find_slowly(*args: Any, **kwargs: Any) -> Any:
+        found = await find(*args, **kwargs)
+        world.hear(two)
+        return found
+
+    monkeypatch.setattr(world.services.history, "find_changes_for_all", find_slowly)
+    world.hear(three, five)
+    await until_heard(listening, 5)
+    assert heard(listening) == [("chat_updated", 2), ("chat_updated", 3), ("changes", 5)]
 
 
 # --- Handshakes ---------------------------------------------------------------------------------------
@@ -289,6 +320,80 @@ async def test_a_socket_that_read_ahead_of_the_stream_hears_only_what_is_newer(w
     world.hear(four)
     assert versions(early) == [2, 3, 4, 5]
     assert versions(late) == [5]
+
+
+async def test_a_socket_that_read_ahead_is_not_told_of_a_hole_below(world: World) -> None:
+    """What it knows is in its `resume`; `changes` from below would lead it past what that has not brought."""
+    ann, ben = await world.user(), await world.user()
+    chat_id = await world.group(ann, ben)
+    early = await world.listen(ann)
+    _, _, three = await world.changes(ann, chat_id, 3)
+    late = await world.listen(ben)
+    world.hear(three)
+    await until_heard(early, 4)
+    world.hear(*await world.changes(ann, chat_id, 1))
+    assert heard(early) == [("changes", 4), ("chat_updated", 5)]
+    assert heard(late) == [("chat_updated", 5)]
+
+
+async def fill(world: World, who: Caller, chat_id: int) -> None:
+    """Let the next two changes of the chat come from the store, because the first of them was lost."""
+    _, heard_of = await world.changes(who, chat_id, 2)
+    world.hear(heard_of)
+
+
+def kinds(connection: Connection) -> list[str]:
+    return [frame["type"] for frame in frames(connection)]
+
+
+async def test_changes_wait_while_a_client_is_coming_back_and_its_answers_do_not(world: World) -> None:
+    """A client that took their end for its cursor would never ask for what lies below its connection."""
+    ann = await world.user()
+    chat_id, other_id = await world.group(ann), await world.group(ann)
+    listening, coming = await world.listen(ann), await world.listen(ann)
+    coming.hold()
+    coming.hold()
+    await fill(world, ann, chat_id)
+    await until_heard(listening, 3)
+    world.hear(*await world.changes(ann, chat_id, 1))
+    world.streams.signal(chat_id, b'{"type": "user_typing", "version": 0}')
+    coming.release()
+    coming.send(b'{"type": "ack"}')
+    world.hear(*await world.changes(ann, other_id, 1))
+    assert kinds(coming) == ["ack", "chat_updated"], "only the chat with a hole waits"
+    coming.release()
+    assert kinds(coming)[2:] == ["changes", "chat_updated", "user_typing"]
+    world.hear(*await world.changes(ann, chat_id, 1))
+    assert versions(listening)[-1] == frames(coming)[-1]["version"] == 5
+    assert coming.unsent_bytes == 0
+
+
+async def test_whoever_is_removed_hears_what_waited_and_that_they_are_out(world: World) -> None:
+    ann, ben = await world.user(), await world.user()
+    chat_id = await world.group(ann, ben)
+    listening = await world.listen(ann)
+    coming, of_one_chat = await world.listen(ben), await world.listen(ben, chat_id)
+    for connection in (coming, of_one_chat):
+        connection.hold()
+    await fill(world, ann, chat_id)
+    await until_heard(listening, 3)
+    world.hear(await world.remove(ann, chat_id, ben))
+    for connection in (coming, of_one_chat):
+        assert heard(connection) == [("changes", 3), ("user_left", 4)]
+    assert of_one_chat.closed_with == 4003
+
+
+async def test_who_is_to_be_told_too_much_after_it_is_a_slow_consumer(world: World) -> None:
+    ann = await world.user()
+    chat_id = await world.group(ann)
+    listening = await world.listen(ann)
+    listening.hold()
+    listening.write_changes(Batch([b"x" * OUTBOUND_BYTES]), chat_id)
+    listening.write(Batch([b"y"]), chat_id=chat_id)
+    assert not listening.is_closed
+    assert listening.unsent_bytes > OUTBOUND_BYTES
+    listening.write_changes(Batch([b"z"]), chat_id)
+    assert listening.closed_with == SLOW_CONSUMER
 
 
 async def test_what_happens_while_a_handshake_reads_is_not_missed(world: World) -> None:
@@ -314,6 +419,40 @@ async def test_a_removal_while_a_handshake_reads_ends_the_chat(world: World) -> 
     world.hear(*await world.changes(ann, chat_id, 1))
     assert heard(opening) == heard(of_one_chat) == [("user_left", 2)]
     assert of_one_chat.socket.closed == (4003, "not_found")  # type: ignore[attr-defined]
+    assert not opening.chats
+    assert versions(others) == [2, 3]
+
+
+async def test_a_hole_that_is_filled_while_a_handshake_reads_leaves_none(world: World) -> None:
+    ann, ben = await world.user(), await world.user()
+    chat_id = await world.group(ann, ben)
+    others = await world.listen(ann)
+    opening = world.register(ben)
+    memberships = await world.read(opening)
+    one, _ = await world.changes(ann, chat_id, 2)
+    world.hear(one)
+    await world.streams.check_all()
+    await until_heard(others, 3)
+    world.streams.open(opening, memberships)
+    await until_heard(opening, 3)
+    world.hear(*await world.changes(ann, chat_id, 1))
+    assert heard(opening) == [("chat_created", 3), ("chat_updated", 4)]
+
+
+async def test_a_removal_that_fills_a_hole_while_a_handshake_reads_ends_the_chat(world: World) -> None:
+    ann, ben = await world.user(), await world.user()
+    chat_id = await world.group(ann, ben)
+    others = await world.listen(ann)
+    opening, of_one_chat = world.register(ben), world.register(ben, chat_id)
+    memberships = await world.read(opening)
+    await world.remove(ann, chat_id, ben)
+    await world.streams.check_all()
+    await until_heard(others, 2)
+    for connection in (opening, of_one_chat):
+        world.streams.open(connection, memberships)
+    world.hear(*await world.changes(ann, chat_id, 1))
+    await eventually(lambda: of_one_chat.socket.closed == (4003, "not_found"))  # type: ignore[attr-defined]
+    assert heard(opening) == heard(of_one_chat) == []
     assert not opening.chats
     assert versions(others) == [2, 3]
 

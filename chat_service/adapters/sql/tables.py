@@ -32,6 +32,15 @@ deployment = Table(
     **_MYSQL,
 )
 
+nodes = Table(
+    "nodes",
+    metadata,
+    # The nodes that serve from this store, and when each last said that it lives.
+    Column("id", UuidBytes, primary_key=True),
+    Column("seen_at", Utc, nullable=False),
+    **_MYSQL,
+)
+
 users = Table(
     "users",
     metadata,
@@ -145,6 +154,8 @@ participants = Table(
     Column("hidden_until_seq", BigInteger),
     Index("ix_participants_user_id", "user_id", "left_at"),
     Index("ix_participants_version", "chat_id", "version"),
+    # Who has lately joined any chat, for nodes that did not hear of it.
+    Index("ix_participants_joined_at", "joined_at"),
     **_MYSQL,
 )
 

@@ -17,6 +17,11 @@ class Batch:
         self.texts = tuple(texts)
 
     @cached_property
+    def size(self) -> int:
+        """Bytes of text."""
+        return sum(map(len, self.texts))
+
+    @cached_property
     def wire(self) -> bytes:
         """Unmasked final text frames (RFC 6455, section 5.2), one behind the other."""
         return b"".join(part for text in self.texts for part in (_header(len(text)), text))

@@ -1,0 +1,58 @@
+"""What the settings refuse, and what production refuses besides."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from chat_service.settings import Settings
+
+SECRET = "0123456789abcdef0123456789abcdef"
+
+
+def read(**values: Any) -> Settings:
+    return Settings(_env_file=None, **values)
+
+
+def test_nothing_needs_to_be_set_outside_of_production() -> None:
+    assert read().password_memory_mib == 64
+    assert read(environment="staging", password_memory_mib=1).is_embedded
+
+
+def test_production_needs_a_secret_alone() -> None:
+    assert read(environment="production", secret_key=SECRET).password_memory_mib >= 19
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"secret_key": ""}, "CHAT_SECRET_KEY must be set in production"),
+        ({"allowed_origins": "https://a.example, *"}, "CHAT_ALLOWED_ORIGINS must name its origins"),
+        ({"password_memory_mib": 18}, "CHAT_PASSWORD_MEMORY_MIB must be 19 or more in production"),
+    ],
+)
+def test_production_refuses_what_is_unsafe(values: dict[str, Any], named: str) -> None:
+    with pytest.raises(ValidationError, match=named):
+        read(**{"environment": "production", "secret_key": SECRET, **values})
+    read(**{"secret_key": SECRET, **values})
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"secret_key": "short"}, "32 bytes or more"),
+        ({"secret_key": "a" * 40}, "placeholder"),
+        ({"allowed_origins": "chat.example.org"}, "is not an origin"),
+        ({"trusted_proxies": "10.0.0.0/99"}, "10.0.0.0/99"),
+        ({"database_url": "postgresql://localhost/chat"}, "CHAT_DATABASE_URL begins with"),
+        ({"content_url": "redis://localhost"}, "CHAT_CONTENT_URL begins with"),
+        ({"redis_url": "localhost:6379"}, "CHAT_REDIS_URL begins with"),
+        ({"password_memory_mib": 0}, "greater than or equal to 1"),
+        ({"port": 70_000}, "less than or equal to 65535"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_everywhere(values: dict[str, Any], named: str) -> None:
+    with pytest.raises(ValidationError, match=named):
+        read(**values)
