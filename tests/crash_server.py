@@ -16,6 +16,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
@@ -24,10 +25,12 @@ import httpx2
 
 from chat_service import app, server
 from chat_service.adapters import content_mongo  # noqa: F401 - imported before the fork, not in each life
+from chat_service.domain.clock import system_clock
 from chat_service.logs import configure_logging
 from chat_service.services.messages import CHANGE_POINTS
 from chat_service.services.sending import SEND_POINTS, pass_by
 from chat_service.settings import Settings
+from tests.hosts import THIS_MACHINE, Host
 from tests.node import make_settings
 
 POINTS = (*SEND_POINTS, *CHANGE_POINTS)
@@ -52,32 +55,38 @@ class Trap:
                 os.kill(os.getpid(), signal.SIGKILL)
 
 
-def serve(settings: Settings, reached: Callable[[str], None]) -> None:
-    """`chat_service.server.serve`, with a trap."""
+def serve(settings: Settings, reached: Callable[[str], None], ahead_s: float = 0.0) -> None:
+    """`chat_service.server.serve`, with a trap, on a machine whose clock is that far ahead."""
     configure_logging(settings.log_level, settings.environment)
-    application = app.create_app(settings, reached=reached)
+    ahead = timedelta(seconds=ahead_s)
+    application = app.create_app(settings, clock=lambda: system_clock() + ahead, reached=reached)
     config = server.make_config(application, settings)
     node = server.NodeServer(config, application.state.services)
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
         runner.run(server.run_node(node, application.state.services))
 
 
-def _live(log: str, values: dict[str, Any], point: str | None, hits: int) -> None:
+def _live(log: str, host: Host, values: dict[str, Any], trap: tuple[str | None, int], ahead_s: float) -> None:
     """The forked process: it ends with its parent, and writes to its own log."""
+    host.enter()
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     descriptor = os.open(log, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
-    serve(make_settings(**values), Trap(point, hits) if point else pass_by)
+    point, hits = trap
+    serve(make_settings(**values), Trap(point, hits) if point else pass_by, ahead_s)
 
 
 class Lives:
-    """One node that is killed and started again; `values` are its settings, the port among them."""
+    """One node that is killed and started again, always on the same machine; `values` are its settings, the
+    port among them."""
 
-    def __init__(self, folder: Path, **values: Any) -> None:
-        self.values = values
-        self.url = f"http://127.0.0.1:{values['port']}"
-        self.ws_url = f"ws://127.0.0.1:{values['port']}/api/v1/ws"
+    def __init__(self, folder: Path, machine: Host = THIS_MACHINE, **values: Any) -> None:
+        self.machine = machine
+        self.values = {"host": machine.address, **values}
+        self.address = f"{machine.address}:{values['port']}"
+        self.url = f"http://{self.address}"
+        self.ws_url = f"ws://{self.address}/api/v1/ws"
         self.number = 0
         self._folder = folder
         self._http = httpx2.Client(verify=False)  # made once: certificates take longer than an answer
@@ -102,12 +111,13 @@ class Lives:
             time.sleep(0.01)
         assert point is not None, self.log
 
-    def begin(self, point: str | None = None, hits: int = 1) -> None:
-        """Without waiting for anything."""
+    def begin(self, point: str | None = None, hits: int = 1, *, ahead_s: float = 0.0) -> None:
+        """Without waiting for anything. `ahead_s`: how far the node's clock is ahead."""
         self.number += 1
         log = self._folder / f"log-{self.number}"
         log.touch()
-        self._process = _forks.Process(target=_live, args=(str(log), self.values, point, hits), daemon=True)
+        arguments = (str(log), self.machine, self.values, (point, hits), ahead_s)
+        self._process = _forks.Process(target=_live, args=arguments, daemon=True)
         self._process.start()
 
     def kill(self) -> None:
@@ -121,6 +131,25 @@ class Lives:
         assert self._process is not None
         self._process.join(timeout_s)
         assert self._process.exitcode == -signal.SIGKILL, f"{self._process.exitcode}\n{self.log}"
+
+    def freeze(self) -> None:
+        """SIGSTOP: it keeps its sockets and answers nobody."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def stop(self, timeout_s: float) -> None:
+        """SIGTERM, and wait for an end in order."""
+        self._signal(signal.SIGTERM)
+        assert self._process is not None
+        self._process.join(timeout_s)
+        assert self._process.exitcode == 0, f"{self._process.exitcode}\n{self.log[-3000:]}"
+
+    def _signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        assert self._process.pid is not None
+        os.kill(self._process.pid, number)
 
     def close(self) -> None:
         self._http.close()

@@ -1,25 +1,23 @@
 """Judges what clients did and saw against what is stored at the end. It does no I/O.
 
 Give `check` a `History`; it returns one `Violation` for each broken promise of docs/protocol.md, section 5.
-The invariants are the functions marked `@invariant`: their names are the violations' names, and each yields
-one sentence for each place where it is broken. Two things must hold of the clients: every send carries a
-`client_message_id`, and nobody hides a message.
+The invariants are the functions marked `@invariant`, here and in `tests/aftermath.py`: their names are the
+violations' names, and each yields one sentence for each place where it is broken. Two things must hold of the
+clients: every send carries a `client_message_id`, and nobody hides a message.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
 
-from tests.records import Connection, Deletion, Edit, History, Json, Request, Send, Stay
+from tests import aftermath  # noqa: F401 - its invariants are among those that are checked
+from tests.past import INVARIANTS, Key, Past, Sighting, group, invariant, key_of
+from tests.records import Connection, Edit, History, Json, Send, Stay
 
-Key = tuple[int, int, str]
-"""chat_id, sender_id, client_message_id."""
+__all__ = ["INVARIANTS", "Violation", "check"]
 
-MESSAGE_PUSHES = frozenset({"new_message", "message_edited", "message_deleted"})
 _REPLIES = frozenset({"ack", "error", "chat_gone", "resync_required"})
 """They may name a chat that their reader is not in, or is in no more."""
 
@@ -39,109 +37,7 @@ def check(history: History) -> list[Violation]:
     return [Violation(one.__name__, sentence) for one in INVARIANTS for sentence in one(past)]
 
 
-# --- The same, looked up ----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Sighting:
-    """A state of a message that somebody was shown."""
-
-    where: str
-    message: Json
-
-    @property
-    def place(self) -> str:
-        """For sentences."""
-        return f"message {self.message['id']} (seq {self.message['seq']}, version {self.message['version']})"
-
-
-class Past:
-    """A history with its indices."""
-
-    def __init__(self, history: History) -> None:
-        self.history = history
-
-    @cached_property
-    def rows(self) -> dict[str, list[Json]]:
-        """By message id, all that is stored under it; more than one is a defect."""
-        return _group((row["id"], row) for chat in self.history.stored for row in chat.messages)
-
-    @cached_property
-    def sends(self) -> dict[Key, list[Send]]:
-        """Several with one key are a retry with another content, which must be refused."""
-        return _group(((one.chat_id, one.user_id, one.key), one) for one in self.history.sends)
-
-    @cached_property
-    def edits(self) -> dict[str, list[Edit]]:
-        return _group((one.message_id, one) for one in self.history.edits)
-
-    @cached_property
-    def deletions(self) -> dict[str, list[Deletion]]:
-        return _group((one.message_id, one) for one in self.history.deletions)
-
-    @cached_property
-    def revisions(self) -> dict[str, list[Json]]:
-        """By message id, the texts of what has been edited and not deleted."""
-        return {key: texts for chat in self.history.stored for key, texts in chat.revisions.items()}
-
-    def list_texts(self, row: Json) -> list[Json]:
-        """Every text of a message; of one never edited its only one."""
-        return self.revisions.get(row["id"]) or [{"revision": row["revision"], "content": row["content"]}]
-
-    @cached_property
-    def stays(self) -> dict[tuple[int, int], list[Stay]]:
-        """By chat and user."""
-        return _group(((one.chat_id, one.user_id), one) for one in self.history.stays)
-
-    @cached_property
-    def requests(self) -> list[Request]:
-        return [*self.history.sends, *self.history.edits, *self.history.deletions]
-
-    @cached_property
-    def heard(self) -> list[Sighting]:
-        """Every message in a push, in `changes` or in an acknowledgement."""
-        found = [Sighting("an ack", message) for request in self.requests for message in request.acks]
-        for connection in self.history.connections:
-            for frame in connection.frames:
-                where = f"the {frame['type']} to {connection.name}"
-                messages = frame.get("messages", ()) if frame["type"] == "changes" else ()
-                if frame["type"] in MESSAGE_PUSHES or (frame["type"] == "ack" and "message" in frame):
-                    messages = [frame["message"]]
-                found += [Sighting(where, message) for message in messages]
-        return found
-
-    @cached_property
-    def sightings(self) -> list[Sighting]:
-        """All that was heard, is stored, or is held."""
-        stored = [Sighting("the final read", row) for rows in self.rows.values() for row in rows]
-        held = [
-            Sighting(f"what {one.device} holds", message)
-            for one in self.history.held
-            for message in one.messages.values()
-        ]
-        return [*stored, *self.heard, *held]
-
-
-def _group(pairs: Iterable[tuple[Any, Any]]) -> dict[Any, list[Any]]:
-    found: dict[Any, list[Any]] = defaultdict(list)
-    for key, value in pairs:
-        found[key].append(value)
-    return found
-
-
-def _key(message: Json) -> Key:
-    return (message["chat_id"], message["sender_id"], message["client_message_id"])
-
-
 # --- The invariants ---------------------------------------------------------------------------------------
-
-Invariant = Callable[[Past], Iterator[str]]
-INVARIANTS: list[Invariant] = []
-
-
-def invariant(function: Invariant) -> Invariant:
-    INVARIANTS.append(function)
-    return function
 
 
 @invariant
@@ -153,15 +49,15 @@ def acknowledged_is_stored_once(past: Past) -> Iterator[str]:
                 yield f"{send.key} was acknowledged as {ack['id']}, which is stored {len(rows)} times."
             elif rows[0]["seq"] != ack["seq"]:
                 yield f"{send.key} was acknowledged with seq {ack['seq']} and has seq {rows[0]['seq']}."
-            elif _key(rows[0]) != (send.chat_id, send.user_id, send.key):
-                yield f"{send.key} was acknowledged as {ack['id']}, which is stored as {_key(rows[0])}."
+            elif key_of(rows[0]) != (send.chat_id, send.user_id, send.key):
+                yield f"{send.key} was acknowledged as {ack['id']}, which is stored as {key_of(rows[0])}."
 
 
 @invariant
 def one_key_is_one_message(past: Past) -> Iterator[str]:
     ids: dict[Key, set[str]] = defaultdict(set)
     for sighting in past.sightings:
-        ids[_key(sighting.message)].add(sighting.message["id"])
+        ids[key_of(sighting.message)].add(sighting.message["id"])
     for send in past.history.sends:
         ids[send.chat_id, send.user_id, send.key].update(ack["id"] for ack in send.acks)
     for key, found in ids.items():
@@ -187,7 +83,7 @@ def seqs_have_no_gap(past: Past) -> Iterator[str]:
 def versions_are_consistent(past: Past) -> Iterator[str]:
     for chat in past.history.stored:
         versions = [row["version"] for row in chat.messages]
-        counted = _group((version, True) for version in versions)
+        counted = group((version, True) for version in versions)
         others = set(chat.other_versions)
         for version in sorted(counted):
             if len(counted[version]) > 1 or version in others:
@@ -411,7 +307,7 @@ def content_is_as_sent(past: Past) -> Iterator[str]:
 def _is_as_sent(past: Past, message: Json, revision: int, content: str) -> bool:
     if message["is_deleted"]:
         return content == ""
-    asked: list[Send] | list[Edit] = past.sends.get(_key(message), [])
+    asked: list[Send] | list[Edit] = past.sends.get(key_of(message), [])
     if revision > 1:
         asked = past.edits.get(message["id"], [])
     return not asked or any(one.content == content for one in asked)
@@ -421,7 +317,7 @@ def _is_as_sent(past: Past, message: Json, revision: int, content: str) -> bool:
 def nothing_is_stored_unasked(past: Past) -> Iterator[str]:
     for rows in past.rows.values():
         for row in rows:
-            if not any(send.may_have_happened for send in past.sends.get(_key(row), [])):
+            if not any(send.may_have_happened for send in past.sends.get(key_of(row), [])):
                 yield f"{row['id']} (seq {row['seq']}) is stored, and nobody sent it."
             deletions = past.deletions.get(row["id"], [])
             if row["is_deleted"] and not any(one.may_have_happened for one in deletions):

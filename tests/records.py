@@ -93,6 +93,26 @@ class Stored:
 
 
 @dataclass
+class Look:
+    """A message that was read over REST, from any node, the moment after somebody had heard of it."""
+
+    where: str
+    message: Json
+    """As it was heard."""
+    found: Json | None
+    """As it was read; None: there is no such message."""
+
+
+@dataclass
+class Compared:
+    """What a device shows at the end, and what a fresh read over REST shows (a `View` each)."""
+
+    device: str
+    held: dict[int, Json]
+    fresh: dict[int, Json]
+
+
+@dataclass
 class History:
     sends: list[Send] = field(default_factory=list)
     edits: list[Edit] = field(default_factory=list)
@@ -101,3 +121,11 @@ class History:
     connections: list[Connection] = field(default_factory=list)
     held: list[Held] = field(default_factory=list)
     stored: list[Stored] = field(default_factory=list)
+    looks: list[Look] = field(default_factory=list)
+    compared: list[Compared] = field(default_factory=list)
+    logs: dict[str, str] = field(default_factory=dict)
+    """What each process wrote, by its name."""
+    secrets: set[str] = field(default_factory=set)
+    """Tokens, passwords, keys, and what people wrote."""
+    damage: list[str] = field(default_factory=list)
+    """What `chat-service fsck` found at the end."""

@@ -309,8 +309,9 @@ class Replica:
     async def _read_one(self, chat_id: int, mine: int) -> None:
         while True:
             client = self.client
+            has_connected = bool(client.frames)
             held = await read_chat(self.user, chat_id)
-            if client is self.client:
+            if has_connected and client is self.client:
                 break  # otherwise it was begun before this connection, which is not "connect first"
         if held is not None:
             held.mine = max(held.mine, mine)
@@ -359,7 +360,10 @@ class Replica:
         elif kind == "resync_required" or frame.get("epoch", self.epoch) != self.epoch:
             self._read_afresh(chat_id)
         elif kind == "changes":
-            self._apply_changes(held, frame)
+            if frame["from"] > held.cursor:
+                held.early[frame["to"]] = frame
+            else:
+                self._apply_changes(held, frame)
             self._apply_early(held, chat_id)
         elif frame["version"] > held.cursor:
             self._apply_push(held, chat_id, frame)
@@ -376,9 +380,10 @@ class Replica:
     def _apply_early(self, held: HeldChat, chat_id: int) -> None:
         """Apply the pushes that follow the cursor; when some lie further ahead, ask for what is between."""
         held.early = {version: frame for version, frame in held.early.items() if version > held.cursor}
-        while (frame := held.early.pop(held.cursor + 1, None)) is not None:
+        while "version" in (frame := held.early.get(held.cursor + 1, {})):
             self._apply_next(held, frame)
             held.cursor += 1
+            del held.early[held.cursor]
         if held.early and chat_id not in self._resuming:
             self._resuming.add(chat_id)
             self.resumes += 1

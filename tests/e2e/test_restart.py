@@ -4,13 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import signal
-import subprocess
-import sys
-import time
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -20,75 +15,9 @@ import pytest
 from tests.builders import TestUser, a_direct_chat, a_group, a_user, close_clients, sockets
 from tests.client import ChatClient
 from tests.integration.test_slow_readers import StalledReader
-from tests.servers import free_port
+from tests.process import STOP_S, Process, serving, start
 
-ROOT = Path(__file__).parents[2]
-START_S = 20.0
-STOP_S = 30.0
 CLIENTS = 250
-
-
-@dataclass
-class Process:
-    """`python -m chat_service serve` on its own files."""
-
-    data_dir: Path
-    port: int
-    popen: subprocess.Popen[str]
-    started_in_s: float = 0.0
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    @property
-    def ws_url(self) -> str:
-        return f"ws://127.0.0.1:{self.port}/api/v1/ws"
-
-    def wait(self) -> tuple[int, float]:
-        """Exit code, and how many seconds it took to come."""
-        began = time.perf_counter()
-        return self.popen.wait(STOP_S), time.perf_counter() - began
-
-    @property
-    def log(self) -> str:
-        return (self.data_dir / "log").read_text()
-
-
-def start(data_dir: Path) -> Process:
-    data_dir.mkdir(exist_ok=True)
-    port = free_port()
-    inherited = {key: value for key, value in os.environ.items() if not key.startswith("CHAT_")}
-    settings = {"CHAT_DATA_DIR": str(data_dir), "CHAT_RATE_LIMITS_ENABLED": "false"}
-    with (data_dir / "log").open("a") as log:
-        popen = subprocess.Popen(
-            [sys.executable, "-m", "chat_service", "serve", "--port", str(port)],
-            env=inherited | settings | {"PYTHONPATH": str(ROOT)},
-            cwd=data_dir,
-            stdout=log,
-            stderr=log,
-            text=True,
-        )
-    return Process(data_dir, port, popen)
-
-
-@contextlib.contextmanager
-def serving(data_dir: Path) -> Iterator[Process]:
-    process = start(data_dir)
-    began = time.perf_counter()
-    try:
-        while True:
-            with contextlib.suppress(httpx2.TransportError):
-                if httpx2.get(f"{process.url}/readyz").status_code == 200:
-                    break
-            assert process.popen.poll() is None, process.log
-            assert time.perf_counter() - began < START_S, process.log
-            time.sleep(0.02)
-        process.started_in_s = time.perf_counter() - began
-        yield process
-    finally:
-        process.popen.kill()
-        process.popen.wait()
 
 
 @pytest.fixture(autouse=True)
@@ -132,7 +61,7 @@ async def read_all(user: TestUser, chat_id: int) -> dict[str, Any]:
 async def test_a_restart_is_told_and_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
     acknowledged: list[Any] = []
     readiness: list[tuple[int, Any]] = []
-    with serving(tmp_path / "data") as process:
+    with serving(tmp_path / "data", CHAT_DRAIN_SECONDS="1") as process:
         print(f"\nstart to first answer: {process.started_in_s:.2f} s")
         ann, ben = await a_user(process), await a_user(process)
         chat_id = await a_direct_chat(ann, ben)
@@ -143,6 +72,8 @@ async def test_a_restart_is_told_and_loses_nothing_that_was_acknowledged(tmp_pat
             ]
             watching = asyncio.create_task(watch_readiness(process, readiness))
             await asyncio.sleep(0.5)
+            while not (readiness and acknowledged):  # noqa: ASYNC110 - others fill these lists
+                await asyncio.sleep(0.01)
             process.popen.send_signal(signal.SIGTERM)
             delays = [(await client.expect("server_restarting"))["retry_after_ms"] for client in clients]
             ends = await asyncio.gather(*(client.closed() for client in (*clients, *senders)))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.history import INVARIANTS, check
-from tests.records import Connection, Deletion, Edit, Held, History, Json, Send, Stay, Stored
+from tests.records import Compared, Connection, Deletion, Edit, Held, History, Json, Look, Send, Stay, Stored
 
 ANN, BEN, CEM, EVE = 1, 2, 3, 4
 CHAT = 7
@@ -104,6 +104,13 @@ def a_history() -> History:
                 [1, 7],
             )
         ],
+        looks=[
+            Look("the new_message to ben#1", ONE, ONE),
+            Look("the new_message to ben#1", TWO, TWO_DELETED),
+        ],
+        compared=[Compared("ann's phone", {CHAT: {"messages": {4: FOUR}}}, {CHAT: {"messages": {4: FOUR}}})],
+        logs={"node 1": '{"path":"/api/v1/messages","status":201}'},
+        secrets={"a-token-of-ann", "three"},
     )
     # Each place a copy of its own, so that a defect stays where it is put.
     for connection in past.connections:
@@ -393,6 +400,41 @@ def a_push_overtakes_its_acknowledgement(past: History) -> None:
 @breaks("sends_keep_their_order")
 def a_send_is_overtaken_by_a_later_one(past: History) -> None:
     past.connections[0].sends.reverse()
+
+
+@breaks("pushed_is_committed")
+def a_push_comes_before_its_commit(past: History) -> None:
+    past.looks.append(Look("the new_message to ben#1", FOUR, None))
+
+
+@breaks("pushed_is_committed")
+def an_edit_is_pushed_before_its_commit(past: History) -> None:
+    past.looks.append(Look("the message_edited to ben#1", ONE_EDITED, ONE))
+
+
+@breaks("snapshot_and_pushes_are_a_fresh_snapshot")
+def a_device_has_missed_a_position(past: History) -> None:
+    past.compared[0].fresh[CHAT]["participants"] = {BEN: {"read_seq": 4}}
+
+
+@breaks("snapshot_and_pushes_are_a_fresh_snapshot")
+def a_device_does_not_know_of_a_chat(past: History) -> None:
+    past.compared[0].fresh[CHAT + 1] = {}
+
+
+@breaks("logs_hold_no_secret")
+def a_token_is_logged(past: History) -> None:
+    past.logs["node 2"] = "GET /api/v1/ws?token=a-token-of-ann 101"
+
+
+@breaks("logs_hold_no_secret")
+def what_people_write_is_logged(past: History) -> None:
+    past.logs["node 2"] = "duplicate entry: three"
+
+
+@breaks("fsck_finds_nothing")
+def a_text_has_no_row(past: History) -> None:
+    past.damage.append("orphan: body 1 of chat 7")
 
 
 @pytest.mark.parametrize(("invariant", "defect"), [pytest.param(*one, id=one[1].__name__) for one in DEFECTS])

@@ -55,7 +55,7 @@ def test_every_call_is_listed(text: str, tmp_path: Path) -> None:
 
 def test_the_python_version_is_the_projects() -> None:
     minimum = PROJECT["requires-python"].removeprefix(">=")
-    assert re.findall(r"Python (\d\.\d+)", README) == [minimum]
+    assert re.findall(r"Python (\d\.\d+) or later", README) == [minimum]
 
 
 def test_the_version_is_the_newest_in_the_changelog() -> None:

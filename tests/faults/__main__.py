@@ -1,0 +1,70 @@
+"""`./scripts/faults`: every fault in its long form, and docs/faults.md from what came of it.
+
+`./scripts/faults Redis rolling` plays the faults whose names hold one of the words, in the words' order. What
+came of it without a violation is kept below bench-results/; the page is written from there once it has every
+fault. `--short` plays the short form, as the tests do; the page says so where there is no long one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+import time
+
+from tests.faults.chapter import play, register
+from tests.faults.course import LONG, SHORT, Fault, Form
+from tests.faults.crossing import measure, two_nodes
+from tests.faults.faults import FAULTS
+from tests.faults.page import PAGE
+from tests.faults.results import ACROSS, keep_crossing, keep_verdict, write_page
+from tests.faults.stage import Stage, allow_many_files
+from tests.faults.verdict import Verdict
+
+
+async def play_all(stage: Stage, faults: list[Fault], form: Form) -> list[Verdict]:
+    people = await register(stage, form)
+    verdicts = []
+    for fault in faults:
+        began_s = time.monotonic()
+        verdict = await play(stage, people, fault, form)
+        verdicts.append(verdict)
+        keep_verdict(verdict, form)
+        print(f"{time.monotonic() - began_s:5.0f} s  {verdict.row}", flush=True)
+        for problem in verdict.problems[:20]:
+            print(f"         {problem}", flush=True)
+    return verdicts
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="./scripts/faults", description=__doc__)
+    parser.add_argument("words", nargs="*")
+    parser.add_argument("--short", action="store_true")
+    parser.add_argument("--write", action="store_true", help="only write the page from what is kept")
+    given = parser.parse_args()
+    if given.write:
+        return tell_of_page()
+    form = SHORT if given.short else LONG
+    words = given.words or [""]
+    faults = list(dict.fromkeys(one for word in words for one in FAULTS if word in one.name))
+    allow_many_files()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was started and mounted is tidied up
+    with Stage(election_ms=form.election_ms, drain_s=form.drain_s) as stage:
+        if not given.words or ACROSS in given.words:
+            with two_nodes(stage) as nodes:
+                crossing = asyncio.run(measure(nodes))
+            print(crossing, flush=True)
+            keep_crossing(crossing)
+        verdicts = asyncio.run(play_all(stage, faults, form))
+    return 1 if any(verdict.problems for verdict in verdicts) else tell_of_page()
+
+
+def tell_of_page() -> int:
+    missing = write_page()
+    print(f"no page yet: {', '.join(missing)} is missing" if missing else f"wrote {PAGE}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,81 @@
+"""docs/faults.md has every fault of the suite, and none by which anything was lost."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from tests.faults.course import LONG, SHORT
+from tests.faults.crossing import Crossing
+from tests.faults.faults import FAULTS
+from tests.faults.page import HEAD, PAGE, describe, list_faults
+from tests.faults.verdict import Row, Target
+
+ROW = Row(
+    fault="SIGKILL of a node",
+    injections=12,
+    gone_s=2.5,
+    connections=501,
+    asked=6_000,
+    acknowledged=6_000,
+    lost=0,
+    doubled=0,
+    misordered=0,
+    ack_s=3.1,
+    delivery_s=2.0,
+    recovery_s=3.3,
+    target="5 s",
+    is_met=True,
+    notes=("A note.",),
+)
+CROSSING = Crossing(messages=3_000, delivered=3_000, same_node_ms=4.2, other_node_ms=4.9)
+
+
+def test_the_page_has_every_fault_and_no_other() -> None:
+    assert list(list_faults(PAGE.read_text())) == [fault.name for fault in FAULTS]
+
+
+def test_the_page_names_nothing_lost_doubled_or_misordered() -> None:
+    for name, cells in list_faults(PAGE.read_text()).items():
+        found = dict(zip(HEAD, cells, strict=True))
+        assert [found[what] for what in ("lost", "doubled", "misordered")] == ["0"] * 3, name
+        assert found["acknowledged"] != "0", name
+
+
+def test_the_page_says_of_each_missed_target_that_it_is() -> None:
+    page = PAGE.read_text()
+    missed = [name for name, cells in list_faults(page).items() if cells[-1] == "missed"]
+    listed = page.partition("## Targets")[2]
+    assert [name for name in missed if f"- {name}: " not in listed] == []
+    assert missed or "Missed" not in listed or "- across nodes: " in listed
+
+
+def test_what_is_written_can_be_read() -> None:
+    page = describe([ROW], CROSSING, LONG, SHORT)
+    assert list_faults(page)["SIGKILL of a node"][3:7] == ["6,000", "0", "0", "0"]
+    assert "All targets are met." in page
+    assert "- SIGKILL of a node: A note." in page
+
+
+def test_a_row_of_the_short_form_is_marked() -> None:
+    page = describe([dataclasses.replace(ROW, is_short=True)], CROSSING, LONG, SHORT)
+    assert "| SIGKILL of a node * |" in page
+    assert "SIGKILL of a node" in list_faults(page)
+    assert "Marked with *" in page
+
+
+def test_a_missed_target_is_named() -> None:
+    late = dataclasses.replace(ROW, ack_s=7.25, is_met=False)
+    slow = dataclasses.replace(CROSSING, other_node_ms=12.0)
+    page = describe([late], slow, LONG, SHORT)
+    assert "- SIGKILL of a node: 7.2 s, and the target is 5 s." in page
+    assert "- across nodes: 12 ms." in page
+
+
+def test_a_target_may_grow_by_what_the_thing_itself_takes() -> None:
+    assert Target(5, beyond_gone=True).allows_s(3.0) == 8.0
+    assert Target(5).allows_s(3.0) == 5.0
+    assert [str(one) for one in (Target(15), Target(1), Target(5, beyond_gone=True))] == [
+        "15 s",
+        "none",
+        "its own time + 5 s",
+    ]
