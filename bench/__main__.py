@@ -6,11 +6,14 @@ import argparse
 import os
 import sys
 
-from bench import messages, reading, stores
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from bench import background, messages, reading, returning, stores, web
 from bench.report import describe_machine, publish, to_table, write_latest
 from bench.stack import Stack, allow_many_files
 from bench.targets import count_wrong
-from tests.programs import MissingServerError
+from tests.programs import MissingProgramError
 from tests.servers import ServerStartError
 
 WORKLOADS = {
@@ -19,9 +22,12 @@ WORKLOADS = {
     "fanout": messages.fanout,
     "history": reading.history,
     "idle": messages.idle,
+    "returns": returning.returns,
+    "background": background.background,
     "rest": reading.rest,
     "start": reading.start,
     "stores": stores.stores,
+    "web": web.web,
 }
 
 
@@ -46,12 +52,15 @@ def main() -> int:
         parser.error("only a run of all workloads is published")
     allow_many_files()
     found = {"machine": describe_machine(), "workloads": {}, "load_averages": {}}
-    with Stack() as stack:
+    columns = (TextColumn("{task.description:<8}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress, Stack() as stack:
+        bar = progress.add_task("", total=len(names))
         for name in names:
-            print(f"{name} …", file=sys.stderr, flush=True)
+            progress.update(bar, description=name)
             found["load_averages"][name] = round(os.getloadavg()[0], 2)
             found["workloads"][name] = WORKLOADS[name](stack)
             write_latest(found)
+            progress.advance(bar)
     print(to_table(found))
     if asked.publish:
         publish(found)
@@ -61,5 +70,5 @@ def main() -> int:
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except (MissingServerError, ServerStartError) as error:
+    except (MissingProgramError, ServerStartError) as error:
         sys.exit(str(error))

@@ -1,25 +1,31 @@
-"""Results as a table for the terminal, as JSON, and as the page and picture of docs/bench/."""
+"""Results as a table for the terminal, as JSON, as the page and picture of docs/bench/, and in the README."""
 
 from __future__ import annotations
 
 import json
 import os
 import platform
+import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
 from typing import Any
 
+from bench import scaling
 from bench.targets import TARGETS, Target, count_wrong
 
 ROOT = Path(__file__).parents[1]
 LATEST = ROOT / "bench-results" / "latest.json"
 PUBLISHED = ROOT / "docs" / "bench"
+README = ROOT / "README.md"
+_IN_README = re.compile("(?<=<!-- figures: made by scripts/bench -->\n).*(?=<!-- /figures -->)", re.DOTALL)
 
 
 def describe_machine() -> dict[str, Any]:
     """What the numbers depend on besides the code; `load_average` above 0 means that others were at work."""
     return {
+        "date": f"{datetime.now(UTC):%Y-%m-%d}",
         "cores": os.cpu_count(),
         "machine": platform.machine(),
         "python": platform.python_version(),
@@ -66,25 +72,39 @@ def write_latest(found: dict[str, Any]) -> None:
 
 
 def publish(found: dict[str, Any]) -> None:
-    """Write what is committed: docs/bench/results.json, results.svg and README.md."""
+    """Write what is committed: docs/bench/results.json, results.svg and README.md, the figures of the README
+    at the top, and the tables of docs/scaling.md, which follow from them."""
     PUBLISHED.mkdir(parents=True, exist_ok=True)
     (PUBLISHED / "results.json").write_text(json.dumps(found, indent=2) + "\n")
     (PUBLISHED / "results.svg").write_text(_draw(found))
     (PUBLISHED / "README.md").write_text(_write_page(found))
+    figures = "\n".join(["", *_write_figures(found), "", _write_machine(found["machine"]), "", ""])
+    README.write_text(_IN_README.sub(lambda _: figures, README.read_text()))
+    scaling.PAGE.write_text(scaling.renew(scaling.PAGE.read_text()))
 
 
 # --- The page -----------------------------------------------------------------------------------------
 
 
-def _write_page(found: dict[str, Any]) -> str:
-    machine = found["machine"]
-    about = (
-        f"On {machine['cores']} cores ({machine['machine']}, Python {machine['python']}), which the server, "
-        "MariaDB, MongoDB and the load generator share; the load average was "
-        f"{machine['load_average_before']:g} before the first run. Every commit is durable: "
-        "`innodb_flush_log_at_trx_commit=1`, `sync_binlog=1`, binary log on, MongoDB with `w:majority` and "
-        "`j:true`. Absolute times of a shared machine mean little; ratios and CPU seconds do."
+def _write_figures(found: dict[str, Any]) -> list[str]:
+    return [
+        "| measured | result | target | |",
+        "|---|---|---|---|",
+        *(f"| {' | '.join(row)} |" for row in _rows(found)),
+    ]
+
+
+def _write_machine(machine: dict[str, Any]) -> str:
+    return (
+        f"Measured on {machine['date']} on {machine['cores']} cores ({machine['machine']}, Python "
+        f"{machine['python']}), which the server, MariaDB, MongoDB and the load generator share. Every "
+        "commit is durable: `innodb_flush_log_at_trx_commit=1`, `sync_binlog=1`, binary log on, MongoDB "
+        "with `w:majority` and `j:true`. Absolute times of a shared machine mean little; ratios and CPU "
+        "seconds do."
     )
+
+
+def _write_page(found: dict[str, Any]) -> str:
     lines = [
         "# Benchmarks",
         "",
@@ -92,11 +112,10 @@ def _write_page(found: dict[str, Any]) -> str:
         "",
         "![Shares of the targets reached](results.svg)",
         "",
-        "| measured | result | target | |",
-        "|---|---|---|---|",
-        *(f"| {' | '.join(row)} |" for row in _rows(found)),
+        *_write_figures(found),
         "",
-        about,
+        _write_machine(found["machine"]),
+        f"The load average was {found['machine']['load_average_before']:g} before the first run.",
         "",
         *_write_costs(found["workloads"]),
         *_write_calls(found["workloads"]),

@@ -123,12 +123,12 @@ class Service:
         """So far, since each process started."""
         return Usage(
             cpu_seconds(self.pid),
-            cpu_seconds(_pid_of(self.stack.mariadb)),
-            cpu_seconds(_pid_of(self.stack.mongodb)),
+            cpu_seconds(pid_of(self.stack.mariadb)),
+            cpu_seconds(pid_of(self.stack.mongodb)),
         )
 
 
-def _pid_of(server: Server) -> int:
+def pid_of(server: Server) -> int:
     assert server._process is not None  # noqa: SLF001 - only measuring wants it
     return server._process.pid  # noqa: SLF001 - as above
 

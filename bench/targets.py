@@ -105,6 +105,46 @@ TARGETS = (
         lambda found: found["median_s"],
         is_upper_bound=True,
     ),
+    Target(
+        "web",
+        "first useful paint, signed in, empty cache",
+        "ms",
+        1_000,
+        lambda found: found["cold"]["useful_ms"],
+        is_upper_bound=True,
+    ),
+    Target(
+        "web",
+        "script, style and font, all of it, compressed",
+        "kB",
+        120,
+        lambda found: found["weight_kb"]["all"],
+        is_upper_bound=True,
+    ),
+    Target(
+        "web",
+        "opening a chat of 100,000 messages",
+        "ms",
+        300,
+        lambda found: found["open_large_chat_ms"],
+        is_upper_bound=True,
+    ),
+    Target(
+        "web",
+        "longest task at 100 incoming messages/s",
+        "ms",
+        50,
+        lambda found: found["incoming"]["longest_task_ms"],
+        is_upper_bound=True,
+    ),
+    Target(
+        "web",
+        "one's own message on screen",
+        "frames",
+        1,
+        lambda found: found["own_message"]["frames"],
+        is_upper_bound=True,
+    ),
 )
 
 
