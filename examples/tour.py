@@ -70,16 +70,16 @@ class Tour:
                 self.unsent.pop(key, None)  # it is shown when its push comes, in its place
             case {"chat_id": other} if other != self.chat_id:
                 pass
-            case {"type": "changes"}:
+            case {"type": "changes", "from": since} if since <= self.version:
                 self.apply(frame["messages"], frame["to"], frame["epoch"])
             case {"type": "resync_required"}:
                 page = await asyncio.to_thread(call, f"/messages/chat/{self.chat_id}", token=self.token)
                 self.version = 0
                 self.apply(page["items"], page["version"], page["epoch"])
-            case {"version": version} if version > self.version + 1:
-                await self.resume()  # something is missing before it; both come as `changes`
-            case {"version": version}:
+            case {"version": version} if version <= self.version + 1:
                 self.apply([frame["message"]] if "message" in frame else [], version, self.epoch)
+            case {"version": _} | {"type": "changes"}:
+                await self.resume()  # something is missing before it; both come as `changes`
 
     def apply(self, messages, version, epoch):
         """Show what is newer than what is held; the rest has been shown."""
