@@ -260,8 +260,10 @@ class Replica:
 
     async def stop(self) -> None:
         """Close in order."""
-        await self.client.close()
-        await self._end_calls()
+        try:
+            await self.client.close()
+        finally:
+            await self._end_calls()
 
     async def cut(self) -> None:
         """The network is gone, in the middle of whatever was going on."""
