@@ -19,10 +19,16 @@ from chat_service.services.streams import COMMIT_WAIT_S, HOLE_WAIT_S, Streams
 
 TICK_S = 0.1
 SHARE = 0.2
-"""Of the time may be spent asking, however many chats there are; but whoever asks seldom does so every
-`JOINED_EVERY_S` in any case."""
+"""Of the time may be spent asking, however many chats there are; but nobody rests longer than
+`JOINED_EVERY_S`, because what was lost must heal."""
 JOIN_TAKES = timedelta(seconds=15)
 """A membership says when it began, and can be read once its transaction has ended, which takes no longer."""
+
+
+def find_next_s(began_s: float, ended_s: float, every_s: float) -> float:
+    """When the round after the one that took from `began_s` to `ended_s` begins, by the same clock."""
+    rest_s = (ended_s - began_s) * (1 / SHARE - 1)
+    return max(began_s + every_s, ended_s + min(rest_s, JOINED_EVERY_S))
 
 
 class Watch:
@@ -39,28 +45,30 @@ class Watch:
         self._manager = manager
         self._nodes = nodes
         self._clock = clock
+        self._joins_known_at = clock()
 
     async def run(self) -> None:
         """One long task."""
-        asked_s, took_s, joins_known_at = time.monotonic(), 0.0, self._clock()
+        began_s = ended_s = time.monotonic()
         while True:
             await asyncio.sleep(TICK_S)
-            pause_s = max(self._nodes.ask_every_s, min(took_s / SHARE, JOINED_EVERY_S))
-            if time.monotonic() - asked_s < pause_s:
-                continue
-            asked_s, now = time.monotonic(), self._clock()
-            await self._streams.check_all(COMMIT_WAIT_S if self._nodes.is_apart else HOLE_WAIT_S)
-            if not self._nodes.has_others:  # nobody else lets people in
-                joins_known_at = now
-                continue
+            if time.monotonic() >= find_next_s(began_s, ended_s, self._nodes.ask_every_s):
+                began_s = time.monotonic()
+                await self._ask()
+                ended_s = time.monotonic()
+
+    async def _ask(self) -> None:
+        """One round. What cannot be asked now is asked by the next one."""
+        now = self._clock()
+        await self._streams.check_all(COMMIT_WAIT_S if self._nodes.is_apart else HOLE_WAIT_S)
+        if self._nodes.has_others:  # nobody else lets people in
+            since = self._joins_known_at - JOIN_TAKES
             try:
-                joined = await self._metadata.read(
-                    lambda unit, since=joins_known_at - JOIN_TAKES: unit.participants.list_joined(since)  # type: ignore[misc]
-                )
+                joined = await self._metadata.read(lambda unit: unit.participants.list_joined(since))
             except Unavailable:
-                continue  # the next round asks from the same time on
-            joins_known_at = now
+                return
             self._admit(joined)
+        self._joins_known_at = now
 
     def _admit(self, joined: list[tuple[int, int]]) -> None:
         chats: defaultdict[int, list[int]] = defaultdict(list)
