@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from chat_service.services.ports.presence import Signs
+
 
 class MemoryPresence:
     """A `Presence`."""
@@ -25,9 +27,9 @@ class MemoryPresence:
     async def list_online(self, user_ids: Collection[int]) -> set[int]:
         return self._online.intersection(user_ids)
 
-    async def refresh(self, present: Collection[int]) -> set[int]:
+    async def refresh(self, present: Collection[int]) -> Signs:
         self._online = set(present)
-        return set()
+        return Signs()
 
     async def close(self) -> None:
         """There is nothing to release."""

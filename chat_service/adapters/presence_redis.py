@@ -3,10 +3,12 @@
     …:presence:nodes          the nodes there are
     …:presence:alive:<node>   expires 8 s after the node's last sign of life
     …:presence:users:<node>   the users connected to it
+    …:presence:missed:<node>  somebody has taken it for dead and told of its users
 
 A sign of life costs the same for one user as for a hundred thousand. Whoever first removes a dead node from
 `nodes` tells of its users. Times are those of Redis's own expiry; nothing here must outlive Redis, and a
-node that finds its set incomplete writes it again.
+node that finds its set incomplete writes it again. A node that could not reach Redis itself for a while
+takes nobody for dead until the others have had time to say that they live.
 """
 
 from __future__ import annotations
@@ -20,11 +22,13 @@ from redis.asyncio import BlockingConnectionPool, Redis
 
 from chat_service.adapters.redis_link import TIMEOUT_S, connection_options, translated
 from chat_service.domain.errors import Unavailable
+from chat_service.services.ports.presence import Signs
 
 T = TypeVar("T")
 
 ALIVE_MS = 8_000
 USERS_LAST_S = 60
+MISSED_LASTS_S = 3_600
 AWAY_S = 2.0
 """After a failure Redis is not asked again for this long, so that nobody waits for it in a row."""
 _CONNECTIONS = 8
@@ -43,6 +47,7 @@ class RedisPresence:
         self._node = str(node_id)
         self._prefix = ""
         self._failed_s = 0.0
+        self._refreshed_s = self._buries_from_s = time.monotonic()
 
     def connect(self, deployment_id: str) -> None:
         self._prefix = f"chat-service:{deployment_id}:presence:"
@@ -68,18 +73,18 @@ class RedisPresence:
 
         return await self._guard(work)
 
-    async def refresh(self, present: Collection[int]) -> set[int]:
-        async def work() -> set[int]:
-            count = await self._say_alive()
+    async def refresh(self, present: Collection[int]) -> Signs:
+        async def work() -> Signs:
+            count, was_missed = await self._say_alive()
             if count != len(present):
                 await self._write_users(present)
             living = await self._list_living()
-            (known,) = await self._ask(("SMEMBERS", self._prefix + "nodes"))
             gone: set[int] = set()
-            for node in set(known) - set(living):
-                gone |= await self._bury(node)
-            gone -= set(present)
-            return gone - await self._find(list(gone), living)
+            if self._may_bury():
+                (known,) = await self._ask(("SMEMBERS", self._prefix + "nodes"))
+                for node in set(known) - set(living):
+                    gone |= await self._bury(node, living)
+            return Signs(frozenset(gone - set(present)), was_missed)
 
         return await self._guard(work)
 
@@ -93,6 +98,9 @@ class RedisPresence:
 
     def _alive(self, node: str) -> str:
         return f"{self._prefix}alive:{node}"
+
+    def _missed(self, node: str) -> str:
+        return f"{self._prefix}missed:{node}"
 
     async def _guard(self, work: Callable[[], Awaitable[T]]) -> T:
         if self._failed_s and time.monotonic() - self._failed_s < AWAY_S:
@@ -113,15 +121,24 @@ class RedisPresence:
                 pipeline.execute_command(*command)
             return list(await pipeline.execute())
 
-    async def _say_alive(self) -> int:
-        """Returns how many users Redis counts here."""
-        answers = await self._ask(
+    async def _say_alive(self) -> tuple[int, bool]:
+        """Returns how many users Redis counts here, and whether somebody has told of them as gone."""
+        *_, count, missed = await self._ask(
             ("SET", self._alive(self._node), 1, "PX", ALIVE_MS),
             ("SADD", self._prefix + "nodes", self._node),
             ("EXPIRE", self._users(), USERS_LAST_S),
             ("SCARD", self._users()),
+            ("DEL", self._missed(self._node)),
         )
-        return int(answers[-1])
+        return int(count), bool(missed)
+
+    def _may_bury(self) -> bool:
+        """Not right after an absence, when the others may only be about to come back too."""
+        now_s, alive_s = time.monotonic(), ALIVE_MS / 1000
+        if now_s - self._refreshed_s > alive_s / 2:
+            self._buries_from_s = now_s + alive_s
+        self._refreshed_s = now_s
+        return now_s >= self._buries_from_s
 
     async def _write_users(self, present: Collection[int]) -> None:
         users = list(present)
@@ -150,10 +167,15 @@ class RedisPresence:
         others = [node for node in await self._list_living() if node != self._node]
         return bool(others) and bool(await self._find([user_id], others))
 
-    async def _bury(self, node: str) -> set[int]:
-        """The users of a dead node, for the one who removes it first."""
-        (removed,) = await self._ask(("SREM", self._prefix + "nodes", node))
-        if not removed:
-            return set()
-        users, _ = await self._ask(("SMEMBERS", self._users(node)), ("DEL", self._users(node)))
-        return {int(user_id) for user_id in users}
+    async def _bury(self, node: str, living: Collection[str]) -> set[int]:
+        """The users of a dead node who are nowhere else, for the one who removes it first. Everything is
+        asked before it is removed, so that a failure on the way leaves it to the next round."""
+        (known,) = await self._ask(("SMEMBERS", self._users(node)))
+        users = [int(user_id) for user_id in known]
+        elsewhere = await self._find(users, living)
+        removed, *_ = await self._ask(
+            ("SREM", self._prefix + "nodes", node),
+            ("DEL", self._users(node)),
+            ("SET", self._missed(node), 1, "EX", MISSED_LASTS_S),
+        )
+        return set(users) - elsewhere if removed else set()

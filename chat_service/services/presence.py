@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from functools import partial
+from itertools import islice
 
 import structlog
 
@@ -19,7 +20,7 @@ from chat_service.services.access import access_chat
 from chat_service.services.connections import ConnectionManager
 from chat_service.services.ports.bus import Bus
 from chat_service.services.ports.metadata import MetadataStore, Unit
-from chat_service.services.ports.presence import Presence
+from chat_service.services.ports.presence import Presence, Signs
 
 log = structlog.get_logger()
 
@@ -30,7 +31,7 @@ TOLD_TOGETHER = 20
 
 
 class PresenceService:
-    """`run` is one long task; `nodes` counts what all nodes have together."""
+    """`run` and `tell` are long tasks; `nodes` counts what all nodes have together."""
 
     def __init__(
         self, metadata: MetadataStore, manager: ConnectionManager, bus: Bus, nodes: Presence, clock: Clock
@@ -45,6 +46,9 @@ class PresenceService:
         self._leaving: dict[int, asyncio.TimerHandle] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
         """The last thing that is being done about a user; the next one waits for it."""
+        self._news: dict[int, datetime | None] = {}
+        """Whose dead node this one tells of, since when; None: they are still here, after all."""
+        self._has_news = asyncio.Event()
         self._untold: dict[int, datetime] = {}
         """Who has left while other nodes could not be asked whether they are there."""
         self._is_frozen = False
@@ -88,17 +92,50 @@ class PresenceService:
         return sorted(self._online.intersection(user_ids) | elsewhere)
 
     async def run(self) -> None:
-        """Say that this node lives, and tell of the people of those that have died."""
+        """Say that this node lives, again and again; nothing here may take long, or it is taken for dead."""
         while True:
             try:
-                gone = await self._nodes.refresh(self._online)
-                for user_id, seen_at in list(self._untold.items()):
-                    del self._untold[user_id]
-                    self._start(user_id, partial(self._go_offline, user_id, seen_at))
-                await self._tell_gone(sorted(gone))
+                self._take(await self._nodes.refresh(self._online))
             except Unavailable as error:
                 log.debug("presence_unshared", reason=str(error))
             await asyncio.sleep(REFRESH_S)
+
+    def _take(self, signs: Signs) -> None:
+        for user_id, seen_at in list(self._untold.items()):
+            del self._untold[user_id]
+            self._start(user_id, partial(self._go_offline, user_id, seen_at))
+        self._news |= dict.fromkeys(signs.gone, self._clock())
+        if signs.was_missed:
+            self._news |= dict.fromkeys(self._online)
+        if self._news:
+            self._has_news.set()
+
+    async def tell(self) -> None:
+        """A node has died: most of its people are back on another one, the rest is told of. Or this one was
+        taken for dead: its people are here."""
+        while True:
+            await self._has_news.wait()
+            some = dict(islice(self._news.items(), TOLD_TOGETHER))
+            try:
+                await self._tell_some(some)
+            except Unavailable as error:
+                log.debug("presence_unshared", reason=str(error))
+                await asyncio.sleep(REFRESH_S)
+                continue
+            for user_id in some:
+                del self._news[user_id]
+            if not self._news:
+                self._has_news.clear()
+
+    async def _tell_some(self, some: dict[int, datetime | None]) -> None:
+        """To be repeated as a whole where a store does not answer: who hears twice hears the same."""
+        gone = {user_id: seen_at for user_id, seen_at in some.items() if seen_at is not None}
+        back = await self._nodes.list_online(gone) if gone else set()
+        tellings = [
+            self._tell_offline(user_id, seen_at) for user_id, seen_at in gone.items() if user_id not in back
+        ]
+        tellings += [self._come_online(user_id) for user_id in (some.keys() - gone.keys()) & self._online]
+        await asyncio.gather(*tellings)
 
     def _stay(self, user_id: int) -> None:
         leaving = self._leaving.pop(user_id, None)
@@ -123,20 +160,12 @@ class PresenceService:
             is_last = await self._nodes.leave(user_id)
         except Unavailable:
             is_last = False
-            self._untold[user_id] = seen_at
+            if user_id not in self._online:  # who has come back since is not to be told of
+                self._untold[user_id] = seen_at
         if is_last:
             await self._tell_offline(user_id, seen_at)
         else:
             await self._metadata.transact(lambda unit: unit.accounts.set_last_seen([user_id], seen_at))
-
-    async def _tell_gone(self, user_ids: list[int]) -> None:
-        """A node has died: most of its people are back on another one, the rest is told of."""
-        seen_at = self._clock()
-        for start in range(0, len(user_ids), TOLD_TOGETHER):
-            part = user_ids[start : start + TOLD_TOGETHER]
-            back = await self._nodes.list_online(part)
-            gone = [user_id for user_id in part if user_id not in back]
-            await asyncio.gather(*(self._forgive(partial(self._tell_offline, one, seen_at)) for one in gone))
 
     async def _tell_offline(self, user_id: int, seen_at: datetime) -> None:
         await self._tell(user_id, pushes.user_offline(user_id, seen_at), is_online=False)

@@ -15,7 +15,7 @@ from chat_service.adapters.presence_memory import MemoryPresence
 from chat_service.adapters.presence_redis import RedisPresence
 from chat_service.domain.errors import Unavailable
 from chat_service.domain.ids import new_id
-from chat_service.services.ports.presence import Presence
+from chat_service.services.ports.presence import Presence, Signs
 from tests.servers import Redis
 
 DEPLOYMENT = "deployment"
@@ -46,9 +46,9 @@ async def test_a_user_is_online_from_entering_to_leaving(presence: Presence) -> 
 
 async def test_a_sign_of_life_makes_right_what_was_missed(presence: Presence) -> None:
     await presence.enter(1)
-    assert await presence.refresh([2, 3]) == set()
+    assert await presence.refresh([2, 3]) == Signs()
     assert await presence.list_online([1, 2, 3]) == {2, 3}
-    assert await presence.refresh([]) == set()
+    assert await presence.refresh([]) == Signs()
     assert await presence.list_online([1, 2, 3]) == set()
 
 
@@ -101,14 +101,43 @@ async def test_the_users_of_a_dead_node_are_told_to_one_of_the_others(
             await dead.enter(user_id)
         await one.enter(2)
         await other.enter(3)
-        told: list[set[int]] = []
+        told: list[frozenset[int]] = []
         began_s = time.monotonic()
         while not any(told):
-            told += [await one.refresh([2]), await other.refresh([3])]
+            told += [(await one.refresh([2])).gone, (await other.refresh([3])).gone]
             assert time.monotonic() - began_s < 5
             await asyncio.sleep(0.05)
         assert [gone for gone in told if gone] == [{1}]
         assert await one.list_online([1, 2, 3]) == {2, 3}
+
+
+async def test_a_node_that_was_taken_for_dead_is_told_so_once(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(presence_redis, "ALIVE_MS", 300)
+    async with nodes(redis_url, DEPLOYMENT, DEPLOYMENT) as (away, one):
+        await away.enter(1)
+        gone: frozenset[int] = frozenset()
+        while not gone:
+            gone = (await one.refresh([])).gone
+            await asyncio.sleep(0.05)
+        assert gone == {1}
+        assert await away.refresh([1]) == Signs(was_missed=True)
+        assert await away.refresh([1]) == Signs()
+        assert await one.list_online([1]) == {1}
+
+
+async def test_whoever_was_away_takes_nobody_for_dead_at_once(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When Redis was away from all of them, the first one back must not tell of the others' people."""
+    monkeypatch.setattr(presence_redis, "ALIVE_MS", 600)
+    async with nodes(redis_url, DEPLOYMENT, DEPLOYMENT) as (one, other):
+        await other.enter(1)
+        await asyncio.sleep(0.7)
+        assert await one.refresh([]) == Signs()
+        assert await other.refresh([1]) == Signs()
+        assert await one.list_online([1]) == {1}
 
 
 async def test_an_emptied_redis_is_filled_again(redis_url: str) -> None:

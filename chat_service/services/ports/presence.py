@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Signs:
+    """What a node hears when it says that it lives."""
+
+    gone: frozenset[int] = frozenset()
+    """Whom only nodes counted that have died since. Of several nodes that ask, one is told."""
+    was_missed: bool = False
+    """Whether this node was taken for dead meanwhile, so that its users were told of as gone."""
 
 
 class Presence(Protocol):
@@ -24,11 +35,8 @@ class Presence(Protocol):
         """Those of the users whom any living node counts, this one included."""
         ...
 
-    async def refresh(self, present: Collection[int]) -> set[int]:
-        """Say that this node lives, and that these are its users; to be repeated every two seconds.
-
-        Returns those whom only nodes counted that have died since. Of several nodes that ask, one is told.
-        """
+    async def refresh(self, present: Collection[int]) -> Signs:
+        """Say that this node lives, and that these are its users; to be repeated every two seconds."""
         ...
 
     async def close(self) -> None:
