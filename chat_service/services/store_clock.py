@@ -1,12 +1,14 @@
 """The time by the clock of the metadata server, which every node of a deployment shares.
 
-A node's own clock may be an hour off; what expires, and which of two things was first, must not depend on
-which node was asked. So each node measures how far its clock is from the server's, and adds that.
+A node's own clock may be an hour off, or be set while the node runs; what expires, and which of two things
+was first, must not depend on which node was asked. So each node asks the server for its time and counts the
+seconds from there by its monotonic clock, which nobody sets.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from chat_service.domain.clock import Clock
@@ -19,14 +21,20 @@ TOLERANCE = timedelta(milliseconds=100)
 
 
 class StoreClock:
-    """A `Clock`: the one given, moved by what `measure` has found. On SQLite that is nothing."""
+    """A `Clock`: before the first `measure`, and on SQLite, the one given; then the server's."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
+        self._monotonic = monotonic
         self._ahead = timedelta()
+        self._measured: tuple[datetime, float] | None = None
+        """A time of the server's, and the monotonic seconds at which it was that time."""
 
     def __call__(self) -> datetime:
-        return self._clock() - self._ahead
+        if self._measured is None:
+            return self._clock()
+        there, at_s = self._measured
+        return there + timedelta(seconds=self._monotonic() - at_s)
 
     @property
     def skew_s(self) -> float:
@@ -46,9 +54,14 @@ class StoreClock:
 
     async def measure(self, metadata: MetadataStore) -> None:
         """Ask the server for its time. Raises `Unavailable`."""
-        before, began_s = self._clock(), time.monotonic()
+        began_s = self._monotonic()
         there = await metadata.read(lambda unit: unit.nodes.get_time())
-        took = timedelta(seconds=time.monotonic() - began_s)
-        ahead = before + took / 2 - there
-        if abs(ahead - self._ahead) > TOLERANCE + took / 2:
+        own, at_s = self._clock(), self._monotonic()
+        took = timedelta(seconds=at_s - began_s)
+        there += took / 2
+        slack = TOLERANCE + took / 2
+        ahead = own - there
+        if abs(ahead - self._ahead) > slack:
             self._ahead = ahead if abs(ahead) > TOLERANCE else timedelta()
+        if self._measured is None or abs(self() - there) > slack:
+            self._measured = (there if abs(ahead) > TOLERANCE else own, at_s)

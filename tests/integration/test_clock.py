@@ -68,3 +68,18 @@ async def test_a_clock_that_is_put_right_makes_the_node_ready_again(settings: Se
         await services.nodes.beat()
         assert services.readiness.find_reason() is None
         assert off_by_s(services) < 1
+
+
+async def test_a_clock_that_is_set_while_the_node_runs_decides_nothing(settings: Settings) -> None:
+    """Not even until the next look at the server's: tokens would end, and stamps would be an hour off."""
+    moved = [0.0]
+    services = build_services(settings, lambda: system_clock() + timedelta(seconds=moved[0]))
+    async with run_services(services):
+        for seconds in (3600.0, -3600.0):
+            moved[0] = seconds
+            assert off_by_s(services) < 1
+        await services.nodes.beat()
+        assert off_by_s(services) < 1
+        reason = services.readiness.find_reason()
+        assert reason is not None
+        assert "3600 s behind" in reason
