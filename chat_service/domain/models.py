@@ -211,11 +211,22 @@ class Revision:
 
 
 @dataclass(frozen=True, slots=True)
+class OwnMembership:
+    """What a user's list of chats says of their own membership."""
+
+    role: Role
+    read_seq: int
+    delivered_seq: int
+    muted_until: datetime | None
+    is_archived: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ListedChat:
     """A chat as its participant's list shows it."""
 
     chat: Chat
-    me: Participant
+    me: OwnMembership
     unread_count: int
     last_message: Message | None
     peer: User | None

@@ -22,6 +22,7 @@ from chat_service.domain.models import (
     Chat,
     ChatType,
     ListedChat,
+    MessageRow,
     Participant,
     Role,
     User,
@@ -30,7 +31,7 @@ from chat_service.services.access import access_chat, access_locked_chat
 from chat_service.services.epoch import Epoch
 from chat_service.services.history import MessageLoader
 from chat_service.services.ports.bus import Bus
-from chat_service.services.ports.metadata import Duplicate, MetadataStore, Unit
+from chat_service.services.ports.metadata import Duplicate, ListedRow, MetadataStore, Unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,15 @@ class ChatPage:
     next_cursor: str | None
     total: int | None
     """Counted only for numbered pages."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Described:
+    """A page of the list without the texts of its newest messages; both maps are by chat id."""
+
+    rows: Sequence[ListedRow]
+    newest: dict[int, MessageRow]
+    peers: dict[int, User]
 
 
 class ChatService:
@@ -175,15 +185,18 @@ class ChatService:
     async def rename_chat(self, caller: Caller, chat_id: int, name: str) -> Chat:
         """Publishes `chat_updated`; the name that it already has changes nothing."""
         name = rules.check_chat_name(name)
+        mine: int | None = None
 
         async def rename(unit: Unit) -> tuple[Chat, bool]:
+            nonlocal mine
             chat, me = await access_locked_chat(unit, chat_id, caller.id)
             rules.check_group(chat)
             rules.check_manager(me)
-            if chat.name == name:
-                return chat, False
-            version = chat.version + 1
-            chat = replace(chat, name=name, version=version, settings_version=version)
+            if chat.name == name:  # by a first run whose answer was lost, or before
+                is_mine = chat.settings_version == mine
+                return replace(chat, version=chat.settings_version) if is_mine else chat, is_mine
+            mine = chat.version + 1
+            chat = replace(chat, name=name, version=mine, settings_version=mine)
             await unit.chats.update_chat(chat)
             return chat, True
 
@@ -205,9 +218,9 @@ class ChatService:
             me = await unit.participants.find_participant(chat_id, caller.id)
             if chat is None or me is None:
                 raise NotFound
+            if has_ended_at(me, left_version):
+                return replace(chat, version=me.version)
             if not me.is_present:
-                if me.version == left_version:  # done by a first run whose answer was lost
-                    return chat
                 raise NotFound
             if chat.chat_type is ChatType.DIRECT:
                 await unit.participants.hide_chat(chat_id, caller.id, chat.last_seq)
@@ -224,43 +237,48 @@ class ChatService:
     async def list_chats(self, caller: Caller, *, page: int, limit: int) -> ChatPage:
         """A numbered page, newest activity first."""
 
-        async def read(unit: Unit) -> ChatPage:
-            total = await unit.chats.count_chats(caller.id)
-            found = await unit.chats.list_chats(caller.id, limit=limit, offset=(page - 1) * limit)
-            return ChatPage(await self._describe(unit, caller, [chat for chat, _ in found]), None, total)
+        async def read(unit: Unit) -> tuple[_Described, int]:
+            offset = (page - 1) * limit
+            found = await unit.chats.list_chats(caller.id, limit=limit, offset=offset)
+            is_last = len(found) < limit and (found or not offset)
+            total = offset + len(found) if is_last else await unit.chats.count_chats(caller.id)
+            return await _describe(unit, caller.id, found), total
 
-        return await self._metadata.read(read)
+        described, total = await self._metadata.read(read)
+        return ChatPage(await self._load(described), None, total)
 
     async def list_chats_after(self, caller: Caller, *, cursor: str, limit: int) -> ChatPage:
         """A page behind a cursor (empty: the first). Whoever follows the cursors sees every chat that was
         there at the first page exactly once, whatever is written meanwhile."""
         as_of, after = _read_cursor(cursor) if cursor else (None, None)
 
-        async def read(unit: Unit) -> ChatPage:
+        async def read(unit: Unit) -> tuple[_Described, str | None]:
             found = await unit.chats.list_chats(caller.id, limit=limit + 1, as_of=as_of, after=after)
             page = found[:limit]
             next_cursor = None
             if len(found) > limit:
                 # The order is that of the newest activity which the first page saw. By the clock it would
                 # not hold: a message takes its time before the COMMIT that shows it.
-                next_cursor = _write_cursor(as_of or page[0][1], page[-1][1], page[-1][0].id)
-            return ChatPage(await self._describe(unit, caller, [chat for chat, _ in page]), next_cursor, None)
+                last = page[-1]
+                next_cursor = _write_cursor(as_of or page[0].activity_at, last.activity_at, last.chat.id)
+            return await _describe(unit, caller.id, page), next_cursor
 
-        return await self._metadata.read(read)
+        described, next_cursor = await self._metadata.read(read)
+        return ChatPage(await self._load(described), next_cursor, None)
 
-    async def _describe(self, unit: Unit, caller: Caller, chats: Sequence[Chat]) -> list[ListedChat]:
-        if not chats:
-            return []
-        ids = [chat.id for chat in chats]
-        mine = await unit.participants.list_members_of(caller.id, ids)
-        unread = await unit.participants.count_unread(caller.id, ids)
-        newest = await self._loader.load_newest(unit, caller.id, ids)
-        direct = [chat.id for chat in chats if chat.chat_type is ChatType.DIRECT]
-        peers = await unit.participants.list_direct_peers(caller.id, direct) if direct else {}
+    async def _load(self, described: _Described) -> list[ListedChat]:
+        """With the texts, for which no connection to the metadata store is held."""
+        messages = await self._loader.load(list(described.newest.values()))
+        newest = dict(zip(described.newest, messages, strict=True))
         return [
-            ListedChat(chat, mine[chat.id], unread.get(chat.id, 0), newest.get(chat.id), peers.get(chat.id))
-            for chat in chats
-            if chat.id in mine
+            ListedChat(
+                row.chat,
+                row.me,
+                row.unread_count,
+                newest.get(row.chat.id),
+                described.peers.get(row.chat.id),
+            )
+            for row in described.rows
         ]
 
     def _publish(
@@ -268,6 +286,13 @@ class ChatService:
     ) -> None:
         created = pushes.chat_created(chat, self._epoch.value) if joined else None
         self._bus.publish([ChatChanged(chat.id, chat.version, push, joined, left, created)])
+
+
+async def _describe(unit: Unit, user_id: int, rows: Sequence[ListedRow]) -> _Described:
+    newest = await unit.messages.list_newest(user_id, {row.chat.id: row.chat.last_seq for row in rows})
+    direct = [row.chat.id for row in rows if row.chat.chat_type is ChatType.DIRECT]
+    peers = await unit.participants.list_direct_peers(user_id, direct) if direct else {}
+    return _Described(rows, newest, peers)
 
 
 def make_participant(chat: Chat, user: User, now: datetime, *, role: Role) -> Participant:
@@ -284,6 +309,11 @@ def make_participant(chat: Chat, user: User, now: datetime, *, role: Role) -> Pa
         read_seq=chat.last_seq,
         delivered_seq=chat.last_seq,
     )
+
+
+def has_ended_at(who: Participant, version: int | None) -> bool:
+    """Whether it was a first run, whose COMMIT answer was lost, that ended the membership by that version."""
+    return not who.is_present and who.version == version
 
 
 async def end_membership(unit: Unit, chat: Chat, who: Participant, now: datetime) -> Chat:

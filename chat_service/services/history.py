@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -81,11 +81,6 @@ class MessageLoader:
             rows = await self._read_again(rows, missing)
             texts |= await self._get_texts([row for row in rows if row.id in missing])
         return [Message(row, self._find_text(row, texts)) for row in rows]
-
-    async def load_newest(self, unit: Unit, viewer_id: int, chat_ids: Collection[int]) -> dict[int, Message]:
-        """The newest message of each chat that the viewer has not hidden."""
-        rows = await unit.messages.list_newest(viewer_id, chat_ids)
-        return {message.row.chat_id: message for message in await self.load(list(rows.values()))}
 
     async def load_bodies(self, chat_id: int, body_ids: Sequence[UUID]) -> dict[UUID, str]:
         return await self._content.get_bodies([(chat_id, body_id) for body_id in body_ids])

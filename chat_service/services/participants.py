@@ -11,7 +11,7 @@ from chat_service.domain.errors import Conflict, NotFound, Unavailable
 from chat_service.domain.events import ChatChanged, JoinDoubted
 from chat_service.domain.models import Caller, Chat, Participant, Role
 from chat_service.services.access import access_chat, access_locked_chat
-from chat_service.services.chats import end_membership, get_active_users, make_participant
+from chat_service.services.chats import end_membership, get_active_users, has_ended_at, make_participant
 from chat_service.services.epoch import Epoch
 from chat_service.services.ports.bus import Bus
 from chat_service.services.ports.metadata import MetadataStore, Unit
@@ -80,8 +80,14 @@ class ParticipantService:
 
         Publishes `user_left`, which is the last that the removed one hears of the chat.
         """
+        left_version: int | None = None
 
         async def remove(unit: Unit) -> Chat | None:
+            nonlocal left_version
+            target = await unit.participants.find_participant(chat_id, user_id)
+            if target is not None and has_ended_at(target, left_version):
+                (chat,) = await unit.chats.get_chats([chat_id])
+                return replace(chat, version=target.version)
             chat, me = await access_locked_chat(unit, chat_id, caller.id)
             rules.check_group(chat)
             target = await unit.participants.find_participant(chat_id, user_id)
@@ -94,6 +100,7 @@ class ParticipantService:
             else:
                 rules.check_manager(me)
                 return None
+            left_version = chat.version + 1
             return await end_membership(unit, chat, target, self._clock())
 
         chat = await self._metadata.transact(remove)
@@ -106,17 +113,23 @@ class ParticipantService:
 
         Publishes `participant_updated`; the role that somebody has already changes nothing.
         """
+        mine: int | None = None
 
         async def change(unit: Unit) -> tuple[Chat, list[Participant], Participant]:
+            nonlocal mine
             chat, me = await access_locked_chat(unit, chat_id, caller.id)
             rules.check_group(chat)
             target = await unit.participants.find_participant(chat_id, user_id)
             if target is None or not target.is_present:
                 raise NotFound
+            if target.version == mine:  # done by a first run whose answer was lost
+                changed = [one for one in (target, me) if one.version == mine]
+                return replace(chat, version=mine), changed, target
             rules.check_may_set_role(me, target, role)
             if target.role is role:
                 return chat, [], target
-            chat = replace(chat, version=chat.version + 1)
+            mine = chat.version + 1
+            chat = replace(chat, version=mine)
             target = replace(target, role=role, version=chat.version)
             changed = [target]
             if role is Role.OWNER:

@@ -192,7 +192,7 @@ async def test_locked_chats_can_be_left_out(metadata_store: MetadataStore, metad
 
 async def listed(store: MetadataStore, user_id: int, **options: Any) -> list[int]:
     found = await store.read(lambda unit: unit.chats.list_chats(user_id, **{"limit": 50} | options))
-    return [chat.id for chat, _ in found]
+    return [row.chat.id for row in found]
 
 
 async def test_the_list_has_the_newest_activity_first_then_the_higher_id(
@@ -213,7 +213,7 @@ async def test_the_list_has_the_newest_activity_first_then_the_higher_id(
     assert await metadata_store.read(lambda unit: unit.chats.count_chats(ann.id)) == 3
     assert await metadata_store.read(lambda unit: unit.chats.count_chats(10**9)) == 0
     found = await metadata_store.read(lambda unit: unit.chats.list_chats(ann.id, limit=1))
-    assert found == [(high, LATER)]
+    assert [(row.chat, row.activity_at) for row in found] == [(high, LATER)]
 
 
 async def test_a_hidden_chat_is_left_out_until_its_next_message(metadata_store: MetadataStore) -> None:
@@ -252,7 +252,7 @@ async def test_the_list_as_of_a_moment_is_moved_by_no_later_message(metadata_sto
     assert await listed(metadata_store, ann.id) == [a, later.id, c, b]
     assert await listed(metadata_store, ann.id, as_of=as_of) == [b, a, c]
     found = await metadata_store.read(lambda unit: unit.chats.list_chats(ann.id, limit=9, as_of=as_of))
-    assert [activity for _, activity in found] == [moments[2], moments[1], moments[0]]
+    assert [row.activity_at for row in found] == [moments[2], moments[1], moments[0]]
     assert await listed(metadata_store, ann.id, as_of=as_of, after=(moments[2], b)) == [a, c]
     assert await listed(metadata_store, ann.id, as_of=as_of, after=(moments[1], a)) == [c]
     assert await listed(metadata_store, ann.id, as_of=as_of, after=(moments[0], c)) == []

@@ -215,7 +215,7 @@ async def test_hidden_messages_are_left_out_for_their_viewer_alone(
                 await messages.list_history(chat.id, user_id, limit=2, after=2),
                 await messages.list_page(chat.id, user_id, limit=2, offset=2),
                 (await read_feed(unit, user_id, chat, bound=99)).messages,
-                list((await messages.list_newest(user_id, [chat.id])).values()),
+                list((await messages.list_newest(user_id, {chat.id: 7})).values()),
             ]
 
         return [seqs(rows) for rows in await metadata_store.read(read)]
@@ -241,12 +241,13 @@ async def test_the_newest_of_many_chats_are_found_at_once(metadata_store: Metada
     for chat, count in zip(chats, (3, 1, 0), strict=True):
         rows = await store_messages(metadata_store, chat, ann, *range(1, count + 1)) if count else []
         newest |= {chat.id: rows[-1]} if rows else {}
-    ids = [chat.id for chat in chats]
-    assert await metadata_store.read(lambda unit: unit.messages.list_newest(ann.id, ids)) == newest
-    await hide(metadata_store, ann.id, ids[1], 1)
-    found = await metadata_store.read(lambda unit: unit.messages.list_newest(ann.id, ids))
-    assert found == {ids[0]: newest[ids[0]]}
-    assert await metadata_store.read(lambda unit: unit.messages.list_newest(ann.id, ids[2:])) == {}
+    last = {chat.id: chat.last_seq for chat in chats}
+    one, other, empty = last
+    assert await metadata_store.read(lambda unit: unit.messages.list_newest(ann.id, last)) == newest
+    await hide(metadata_store, ann.id, other, 1)
+    found = await metadata_store.read(lambda unit: unit.messages.list_newest(ann.id, last))
+    assert found == {one: newest[one]}
+    assert await metadata_store.read(lambda unit: unit.messages.list_newest(ann.id, {empty: 0})) == {}
 
 
 # --- Hides

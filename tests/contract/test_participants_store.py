@@ -45,7 +45,7 @@ async def test_an_ended_membership_is_found_but_is_none(metadata_store: Metadata
     assert await metadata_store.transact(lambda unit: unit.sends.lock([pair])) == ({chat.id: chat}, set())
     assert await metadata_store.read(lambda unit: unit.participants.get_positions([pair])) == {}
     assert await metadata_store.read(lambda unit: unit.participants.list_memberships(ann.id)) == {}
-    assert await metadata_store.read(lambda unit: unit.participants.list_members_of(ann.id, [chat.id])) == {}
+    assert await metadata_store.read(lambda unit: unit.chats.list_chats(ann.id, limit=9)) == []
     assert await metadata_store.read(lambda unit: unit.participants.list_positions(chat.id)) == []
 
 
@@ -123,14 +123,10 @@ async def test_memberships_of_a_user_come_with_the_chats_versions(metadata_store
     one = await store_chat(metadata_store, version=7)
     other = await store_chat(metadata_store, version=9)
     await join(metadata_store, one, ann, ben)
-    [mine] = await join(metadata_store, other, ann, version=4)
+    await join(metadata_store, other, ann, version=4)
 
     found = await metadata_store.read(lambda unit: unit.participants.list_memberships(ann.id))
     assert found == {one.id: 7, other.id: 9}
-    members = await metadata_store.read(
-        lambda unit: unit.participants.list_members_of(ann.id, [other.id, 10**9])
-    )
-    assert members == {other.id: mine}
 
 
 async def test_peers_are_the_others_of_direct_chats(metadata_store: MetadataStore) -> None:
@@ -218,12 +214,12 @@ async def test_unread_counts_from_the_position_or_the_own_newest_message(
     deleted = a_message(chats[3], ann, 8, is_deleted=True, body_id=None, body_sha256=None)
     await metadata_store.transact(lambda unit: unit.sends.add([deleted], []))
 
-    ids = [chat.id for chat in chats]
-    found = await metadata_store.read(lambda unit: unit.participants.count_unread(ann.id, ids))
-    assert found == dict(zip(ids, (10, 6, 0, 2), strict=True))
-    assert (await metadata_store.read(lambda unit: unit.participants.count_unread(ben.id, ids[1:2]))) == {
-        ids[1]: 0
-    }
+    async def count_unread(user_id: int) -> list[int]:
+        found = await metadata_store.read(lambda unit: unit.chats.list_chats(user_id, limit=9))
+        return [row.unread_count for row in sorted(found, key=lambda row: row.chat.id)]
+
+    assert await count_unread(ann.id) == [10, 6, 0, 2]
+    assert await count_unread(ben.id) == [10, 0, 0, 10]
 
 
 async def test_a_large_group_is_stored_at_once(metadata_store: MetadataStore) -> None:

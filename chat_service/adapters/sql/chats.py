@@ -12,8 +12,8 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chat_service.adapters.sql.tables import chats, messages, participants
-from chat_service.domain.models import Chat, ChatType
-from chat_service.services.ports.metadata import Duplicate
+from chat_service.domain.models import Chat, ChatType, OwnMembership, Role
+from chat_service.services.ports.metadata import Duplicate, ListedRow
 
 _COUNTERS = ("version", "last_seq", "last_activity_at")
 _SETTINGS = ("name", "settings_version", "participant_count")
@@ -28,6 +28,13 @@ CHAT_COLUMNS = (
     chats.c.last_seq,
     chats.c.last_activity_at,
     chats.c.participant_count,
+)
+_OWN = (
+    participants.c.role,
+    participants.c.read_seq,
+    participants.c.delivered_seq,
+    participants.c.muted_until,
+    participants.c.is_archived,
 )
 _BY_IDS = select(*CHAT_COLUMNS).where(chats.c.id.in_(bindparam("ids", expanding=True))).order_by(chats.c.id)
 # Built once: a send's transaction is short enough for the building of its statements to show.
@@ -97,10 +104,10 @@ class SqlChats:
         offset: int = 0,
         as_of: datetime | None = None,
         after: tuple[datetime, int] | None = None,
-    ) -> list[tuple[Chat, datetime]]:
+    ) -> list[ListedRow]:
         activity = _activity(as_of)
         query = (
-            select(*CHAT_COLUMNS, activity.label("activity"))
+            select(*CHAT_COLUMNS, activity.label("activity"), *_OWN)
             .where(*_listed(user_id))
             .order_by(activity.desc(), chats.c.id.desc())
             .limit(limit)
@@ -111,7 +118,8 @@ class SqlChats:
         if after is not None:
             at, chat_id = after
             query = query.where(or_(activity < at, and_(activity == at, chats.c.id < chat_id)))
-        return [(to_chat(row), row.activity) for row in await self._connection.execute(query)]
+        rows = await self._connection.execute(_with_own_newest(query, user_id))
+        return [_to_listed(row) for row in rows]
 
     async def count_chats(self, user_id: int) -> int:
         query = select(func.count()).select_from(chats).where(*_listed(user_id))
@@ -120,6 +128,25 @@ class SqlChats:
     async def _find(self, query: Select[Any]) -> Chat | None:
         row = (await self._connection.execute(query)).first()
         return None if row is None else to_chat(row)
+
+
+def _with_own_newest(query: Select[Any], user_id: int) -> Select[Any]:
+    """The page with the seq of the user's own newest message in each chat, which is looked for in the chats
+    of the page alone: beside the sorting it would be looked for in all of them."""
+    page = query.subquery("page")
+    own = (
+        select(func.max(messages.c.seq))
+        .where(messages.c.chat_id == page.c.id, messages.c.sender_id == user_id)
+        .scalar_subquery()
+    )
+    return select(*page.c, func.coalesce(own, 0)).order_by(page.c.activity.desc(), page.c.id.desc())
+
+
+def _to_listed(row: Sequence[Any]) -> ListedRow:
+    chat = to_chat(row)
+    activity_at, role, *rest, own_newest = row[len(CHAT_COLUMNS) :]
+    me = OwnMembership(Role(role), *rest)
+    return ListedRow(chat, activity_at, me, max(0, chat.last_seq - max(me.read_seq, own_newest)))
 
 
 def _listed(user_id: int) -> tuple[ColumnElement[bool], ...]:

@@ -191,24 +191,16 @@ class SqlMessages:
         )
         return (await self._connection.execute(query)).scalar()
 
-    async def list_newest(self, viewer_id: int, chat_ids: Collection[int]) -> dict[int, MessageRow]:
+    async def list_newest(self, viewer_id: int, last_seqs: Mapping[int, int]) -> dict[int, MessageRow]:
         # Not as "the last one that is not hidden": MySQL would sort all messages of every chat for that.
-        hidden = and_(
-            hides.c.user_id == viewer_id, hides.c.chat_id == chats.c.id, hides.c.seq == chats.c.last_seq
-        )
-        query = (
-            select(chats.c.id, chats.c.last_seq, hides.c.seq)
-            .select_from(chats.outerjoin(hides, hidden))
-            .where(chats.c.id.in_(chat_ids), chats.c.last_seq > 0)
-        )
-        last = [tuple(row) for row in await self._connection.execute(query)]
-        rows: list[MessageRow] = []
-        if shown := [(chat_id, seq) for chat_id, seq, hidden_seq in last if hidden_seq is None]:
-            keys = is_one_of((messages.c.chat_id, messages.c.seq), shown)
-            rows = await self._list(select_messages().where(keys))
-        for chat_id, _, hidden_seq in last:
-            if hidden_seq is not None:
-                rows += await self.list_history(chat_id, viewer_id, limit=1)
+        if not (last := [(chat_id, seq) for chat_id, seq in last_seqs.items() if seq]):
+            return {}
+        keys = is_one_of((messages.c.chat_id, messages.c.seq), last)
+        rows = await self._list(select_messages().where(keys, is_visible_to(viewer_id)))
+        for chat_id in dict(last).keys() - {
+            row.chat_id for row in rows
+        }:  # the viewer has hidden the last one
+            rows += await self.list_history(chat_id, viewer_id, limit=1)
         return {row.chat_id: row for row in rows}
 
     async def count_hides(self, user_id: int, chat_id: int) -> int:

@@ -10,10 +10,8 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Insert,
-    and_,
     bindparam,
     case,
-    func,
     or_,
     select,
     update,
@@ -26,7 +24,7 @@ from sqlalchemy.sql.base import ReadOnlyColumnCollection
 from chat_service.adapters.sql.accounts import USER_COLUMNS, to_user
 from chat_service.adapters.sql.chats import CHAT_COLUMNS, to_chat
 from chat_service.adapters.sql.statements import is_one_of
-from chat_service.adapters.sql.tables import chats, messages, participants, users
+from chat_service.adapters.sql.tables import chats, participants, users
 from chat_service.domain.models import Chat, ChatType, Participant, Position, Role, User
 
 _COLUMNS = (
@@ -145,18 +143,6 @@ class SqlParticipants:
         )
         return {row[0]: row[1] for row in await self._connection.execute(query)}
 
-    async def list_members_of(self, user_id: int, chat_ids: Collection[int]) -> dict[int, Participant]:
-        query = (
-            select(*_COLUMNS)
-            .select_from(_FROM)
-            .where(
-                participants.c.user_id == user_id,
-                participants.c.chat_id.in_(chat_ids),
-                participants.c.left_at.is_(None),
-            )
-        )
-        return {row.chat_id: _to_participant(row) for row in await self._connection.execute(query)}
-
     async def list_peers(self, user_id: int) -> list[int]:
         mine, theirs = participants.alias("mine"), participants.alias("theirs")
         query = (
@@ -214,20 +200,6 @@ class SqlParticipants:
             .where(participants.c.chat_id == chat_id, participants.c.user_id == user_id)
             .values(hidden_until_seq=until_seq)
         )
-
-    async def count_unread(self, user_id: int, chat_ids: Collection[int]) -> dict[int, int]:
-        own = (
-            select(func.max(messages.c.seq))
-            .where(messages.c.chat_id == participants.c.chat_id, messages.c.sender_id == user_id)
-            .scalar_subquery()
-        )
-        query = (
-            select(chats.c.id, chats.c.last_seq, participants.c.read_seq, func.coalesce(own, 0))
-            .select_from(chats.join(participants, participants.c.chat_id == chats.c.id))
-            .where(and_(participants.c.user_id == user_id, chats.c.id.in_(chat_ids)))
-        )
-        rows = await self._connection.execute(query)
-        return {row[0]: max(0, row[1] - max(row[2], row[3])) for row in rows}
 
 
 def _changed_within(chat_id: int, since: int, bound: int) -> tuple[ColumnElement[bool], ...]:

@@ -20,6 +20,7 @@ from chat_service.domain.models import (
     Chat,
     GlobalRole,
     MessageRow,
+    OwnMembership,
     Participant,
     Position,
     Revision,
@@ -122,6 +123,18 @@ class Sessions(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class ListedRow:
+    """A chat in a user's list."""
+
+    chat: Chat
+    activity_at: datetime
+    """What the list is sorted by."""
+    me: OwnMembership
+    unread_count: int
+    """`last_seq` − max(read position, the user's own newest seq), never below 0."""
+
+
 class Chats(Protocol):
     async def add_chat(
         self, chat: Chat, *, direct_key: str | None, creation_key: str | None, creation_mac: bytes | None
@@ -165,9 +178,8 @@ class Chats(Protocol):
         offset: int = 0,
         as_of: datetime | None = None,
         after: tuple[datetime, int] | None = None,
-    ) -> list[tuple[Chat, datetime]]:
-        """The chats in the user's list, newest activity first, then higher id first, each with the
-        activity it is sorted by.
+    ) -> list[ListedRow]:
+        """The chats in the user's list, newest activity first, then higher id first.
 
         With `as_of` the order is that of the moment given, so that later messages move nothing while
         somebody pages; `after` is the (activity, id) of the last chat of the page before.
@@ -212,10 +224,6 @@ class Participants(Protocol):
         """The chats the user is in, each with its present version, in one consistent statement."""
         ...
 
-    async def list_members_of(self, user_id: int, chat_ids: Collection[int]) -> dict[int, Participant]:
-        """The user's own present membership in each of the chats."""
-        ...
-
     async def list_joined(self, since: datetime) -> list[tuple[int, int]]:
         """(chat_id, user_id) of the memberships, ended ones too, that began at that time or later."""
         ...
@@ -237,10 +245,6 @@ class Participants(Protocol):
         ...
 
     async def hide_chat(self, chat_id: int, user_id: int, until_seq: int) -> None: ...
-
-    async def count_unread(self, user_id: int, chat_ids: Collection[int]) -> dict[int, int]:
-        """`last_seq` − max(read position, the user's own newest seq), never below 0, for each chat."""
-        ...
 
 
 class Sends(Protocol):
@@ -321,8 +325,8 @@ class Messages(Protocol):
         """The seq of the first message that is not older than `at`."""
         ...
 
-    async def list_newest(self, viewer_id: int, chat_ids: Collection[int]) -> dict[int, MessageRow]:
-        """The newest message of each chat that the viewer has not hidden."""
+    async def list_newest(self, viewer_id: int, last_seqs: Mapping[int, int]) -> dict[int, MessageRow]:
+        """By chat id the newest message that the viewer has not hidden, up to the chat's last seq given."""
         ...
 
     async def count_hides(self, user_id: int, chat_id: int) -> int: ...
