@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from uuid import UUID
 
+import structlog
+
 from chat_service.domain import pushes, rules
 from chat_service.domain.clock import Clock
 from chat_service.domain.errors import (
@@ -30,9 +32,13 @@ from chat_service.services.ports.content import ContentStore
 from chat_service.services.ports.metadata import MetadataStore, Unit
 from chat_service.services.sending import Outcome, Send, Sender, Sent, pass_by
 
+log = structlog.get_logger()
+
 SEND_TIMEOUT_S = 5.5
 BODIES_KEPT_FOR = timedelta(minutes=10)
 """A reader that has just read a row still finds the body that the row names."""
+MAX_REVISIONS = 500
+"""All texts of a message are kept, read together, and deleted in one transaction: there must be an end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +147,8 @@ class MessageService:
     ) -> Message:
         """Give a message a new text. `revision` is the one the caller has seen; another is `StaleVersion`.
 
-        The text it has already changes nothing. Publishes `message_edited`.
+        The text it has already changes nothing; beyond `MAX_REVISIONS` texts it is `Conflict`. Publishes
+        `message_edited`.
         """
         rules.check_content(content, self._max_chars)
         digest = hashlib.sha256(content.encode()).digest()
@@ -154,11 +161,19 @@ class MessageService:
             raise Unavailable
         self._reached("edit_body_written")
 
+        has_begun = False
+
         async def edit(unit: Unit) -> tuple[MessageRow, bool]:
+            nonlocal has_begun
+            is_again, has_begun = has_begun, True
             chat, _ = await access_locked_chat(unit, row.chat_id, caller.id)
             present = await access_message(unit, message_id, caller.id)
             if present.body_id == body.id:  # done by a first run whose answer was lost
                 return present, True
+            if is_again and body.id in {
+                one.body_id for one in await unit.messages.list_revisions(message_id)
+            }:
+                return present, False  # as before, and somebody has edited it once more since
             _check_edit(present, caller, revision)
             if present.body_sha256 == digest or present.body_id is None or present.body_sha256 is None:
                 return present, False
@@ -181,6 +196,8 @@ class MessageService:
 
         stored, edited = await self._metadata.transact(edit)
         self._reached("edit_committed")
+        if stored.body_sha256 != digest:
+            return (await self._loader.load([stored]))[0]
         message = Message(stored, content)
         if edited:
             push = pushes.message_edited(message)
@@ -256,13 +273,20 @@ class MessageService:
         """Remove the bodies of messages that were deleted ten minutes ago or more; count them."""
         removed = 0
         while due := await self._metadata.read(lambda unit: unit.messages.list_discarded(self._clock(), 500)):
-            body_ids = [body_id for _, body_id in due]
-            await self._content.delete_bodies(due)
-            await self._forget_discarded(body_ids)
-            removed += len(due)
+            ids = {body_id for _, body_id in due}
+            named = await self._find_named(ids)
+            if named:  # a damaged store; what a row points to is kept, and no longer listed
+                log.error("discarded_but_named", bodies=sorted(map(str, named)))
+            gone = [key for key in due if key[1] not in named]
+            await self._content.delete_bodies(gone)
+            await self._forget_discarded(ids)
+            removed += len(gone)
         return removed
 
-    async def _forget_discarded(self, body_ids: list[UUID]) -> None:
+    async def _find_named(self, body_ids: set[UUID]) -> set[UUID]:
+        return await self._metadata.read(lambda unit: unit.audit.find_named(body_ids))
+
+    async def _forget_discarded(self, body_ids: set[UUID]) -> None:
         await self._metadata.transact(lambda unit: unit.messages.forget_discarded(body_ids))
 
     async def _find_reply_target(self, caller: Caller, draft: Draft, message_id: UUID) -> ReplyTo | None:
@@ -309,5 +333,7 @@ def _check_edit(row: MessageRow, caller: Caller, revision: int | None) -> None:
         raise Forbidden("Only its sender may edit a message.")
     if row.is_deleted:
         raise Conflict("The message has been deleted.")
+    if row.revision >= MAX_REVISIONS:
+        raise Conflict(f"The message has been edited {MAX_REVISIONS - 1} times, and no more are kept.")
     if revision is not None and row.revision != revision:
         raise StaleVersion

@@ -15,7 +15,9 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from chat_service.domain.models import MAX_ID
+from chat_service.domain.models import MAX_ID, MessageRow
+from chat_service.services import messages
+from chat_service.services.ports.metadata import Unit
 from tests.builders import TestUser, a_direct_chat, a_group, a_user
 from tests.integration.people import in_service, people, without_request_id
 from tests.node import Node
@@ -437,6 +439,21 @@ async def test_the_history_of_edits_goes_from_the_first_text_to_the_present_one(
     assert (await ben.get(f"{path}/revisions", 404))["code"] == "not_found"
 
 
+async def test_there_is_an_end_to_edits(server: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All texts are kept and read together."""
+    monkeypatch.setattr(messages, "MAX_REVISIONS", 3)
+    ann, _ben, _group, [message] = await a_talk(server, 1)
+    path = f"/messages/{message['id']}"
+    for text in ("second", "third"):
+        await ann.put(path, {"content": text})
+    problem = await ann.put(path, {"content": "fourth"}, 409)
+    assert problem["code"] == "conflict"
+    assert "2 times" in problem["detail"]
+    kept = (await ann.get(f"{path}/revisions"))["items"]
+    assert [one["content"] for one in kept] == ["message 1", "second", "third"]
+    await ann.delete(path, 200)
+
+
 async def test_a_tombstone_is_not_edited(server: Node) -> None:
     ann, ben, group, [message] = await a_talk(server, 1)
     path = f"/messages/{message['id']}"
@@ -513,14 +530,19 @@ def later(server: Node, **by: float) -> Iterator[None]:
         messages._clock = held
 
 
+async def find_row(server: Node, message: dict[str, Any]) -> MessageRow:
+    store = server.services.metadata
+    row = await in_service(server, store.read(lambda u: u.messages.find_message(UUID(message["id"]))))
+    assert row is not None
+    return row
+
+
 async def test_the_texts_of_a_deleted_message_are_erased_ten_minutes_later(server: Node) -> None:
     ann, _ben, group, [message, other] = await a_talk(server, 2)
     path = f"/messages/{message['id']}"
     await ann.put(path, {"content": "second"})
     services = server.services
-    row = await in_service(
-        server, services.metadata.read(lambda u: u.messages.find_message(UUID(message["id"])))
-    )
+    row = await find_row(server, message)
     bodies = [(group, UUID(message["id"])), (group, row.body_id), (group, UUID(other["id"]))]
 
     async def texts() -> list[str | None]:
@@ -538,6 +560,24 @@ async def test_the_texts_of_a_deleted_message_are_erased_ten_minutes_later(serve
     assert await texts() == [None, None, "message 2"]
     assert (await ann.get(path))["is_deleted"] is True
     assert await history(ann, group) == [1, 2]
+
+
+async def test_a_text_that_a_row_names_is_never_erased(server: Node) -> None:
+    """However it came onto the list of those that are."""
+    ann, _ben, group, [message] = await a_talk(server, 1)
+    row = await find_row(server, message)
+
+    async def discard(unit: Unit) -> None:
+        await unit.messages.discard_bodies(row, datetime.now(UTC))
+
+    await in_service(server, server.services.metadata.transact(discard))
+    assert await in_service(server, server.services.messages.purge_discarded()) == 0
+    assert (await ann.get(f"/messages/{message['id']}"))["content"] == "message 1"
+    left = await in_service(
+        server, server.services.metadata.read(lambda u: u.audit.find_discarded([row.body_id]))
+    )
+    assert left == set()
+    assert await history(ann, group) == [1]
 
 
 # --- Deleting for oneself
