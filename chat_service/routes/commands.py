@@ -44,7 +44,7 @@ class CommandHandler:
         self._has_room = asyncio.Event()
         self._has_room.set()
         self._known_chats: set[int] = set()
-        """What the client has named in `resume` frames so far."""
+        """Of the chats that the user is in, those that the client has named in `resume` frames so far."""
 
     async def handle(self, text: str) -> None:
         """Carry out one frame. Whatever is wrong with it is answered, and never ends the process."""
@@ -67,7 +67,7 @@ class CommandHandler:
     def _refuse(self, error: ChatError, ref: str | None) -> None:
         self._services.metrics.refusals.labels(error.code).inc()
         self._connection.send(error_frame(error, ref))
-        if self._budget.strike():
+        if error.status < 500 and self._budget.strike():  # an outage of ours is not a flood of theirs
             self._connection.close(1008, "flooding")
 
     def _ack(self, ref: str | None, **fields: object) -> None:
@@ -164,7 +164,7 @@ class CommandHandler:
         only, caller = self._connection.only_chat_id, self._connection.caller
         for chat_id in frame.cursors:
             self._get_chat_id(chat_id)
-        self._known_chats.update(frame.cursors)
+        self._known_chats.update(frame.cursors.keys() & self._connection.chats.keys())
         cursors = iter(frame.cursors.items())
         while some := dict(islice(cursors, CHATS_TOGETHER)):
             if not await self._resume_some(some, frame):

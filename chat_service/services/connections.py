@@ -44,8 +44,8 @@ class Connection:
     """Set for a socket of one chat."""
     chats: dict[int, int] = field(default_factory=dict)
     """The chats it listens to, each with the version above which it wants changes."""
-    missed: list[ChatChanged] = field(default_factory=list)
-    """What was published while the memberships were being read."""
+    missed_from: int = 0
+    """Where in the manager's record of changes its handshake began."""
     typing_in: set[int] = field(default_factory=set)
     warned_of_expiry: bool = False
     is_open: bool = False
@@ -130,6 +130,10 @@ class ConnectionManager:
         self._users: dict[int, dict[int, set[Connection]]] = {}
         self._connections: dict[int, dict[Connection, None]] = {}
         self._opening: set[Connection] = set()
+        self._record: list[ChatChanged] = []
+        """What was published since the oldest handshake that is under way began: one for all of them."""
+        self._record_from = 0
+        """The number of the record's first change."""
         self._typing: dict[tuple[int, int], float] = {}
 
     # --- Connections ------------------------------------------------------------------------------
@@ -137,12 +141,13 @@ class ConnectionManager:
     def add(self, connection: Connection) -> None:
         """Register a socket: from now on it misses nothing, though nothing is delivered yet."""
         self._connections.setdefault(connection.user_id, {})[connection] = None
+        connection.missed_from = self._record_from + len(self._record)
         self._opening.add(connection)
 
     def remove(self, connection: Connection) -> None:
         """Forget a socket. The caller has taken it out of its chats."""
         connection.is_closed = True
-        self._opening.discard(connection)
+        self._end_handshake(connection)
         own = self._connections.get(connection.user_id)
         if own is not None:
             own.pop(connection, None)
@@ -169,16 +174,24 @@ class ConnectionManager:
     def collect_missed(self, events: Iterable[Event]) -> None:
         """Keep changes of chats for the sockets whose memberships are being read."""
         if self._opening:
-            changes = [event for event in events if isinstance(event, ChatChanged)]
-            for connection in self._opening:
-                connection.missed.extend(changes)
+            self._record += [event for event in events if isinstance(event, ChatChanged)]
 
     def take_missed(self, connection: Connection) -> list[ChatChanged]:
         """End the collecting: from now on the socket hears what happens as it happens."""
-        self._opening.discard(connection)
+        missed = self._record[connection.missed_from - self._record_from :]
+        self._end_handshake(connection)
         connection.is_open = True
-        missed, connection.missed = connection.missed, []
         return missed
+
+    def _end_handshake(self, connection: Connection) -> None:
+        """Forget what no handshake that is still under way has to hear of."""
+        if connection not in self._opening:
+            return
+        self._opening.remove(connection)
+        newest = self._record_from + len(self._record)
+        oldest = min((one.missed_from for one in self._opening), default=newest)
+        del self._record[: oldest - self._record_from]
+        self._record_from = oldest
 
     # --- Chats ------------------------------------------------------------------------------------
 

@@ -206,7 +206,8 @@ class Fanout:
         spread_ms = min(30_000, 1_000 + 10 * len(connections))
         for index, connection in enumerate(connections):
             share = (index + 1) / max(1, len(connections))
-            connection.send(pushes.server_restarting(500 + int(spread_ms * share)))
+            if connection.is_open:  # before that, `connected` is what a client must hear first
+                connection.send(pushes.server_restarting(500 + int(spread_ms * share)))
         await asyncio.sleep(NOTICE_S)
         size = max(RESTART_BATCH, math.ceil(len(connections) * RESTART_PAUSE_S / CLOSING_S))
         for start in range(0, len(connections), size):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 import structlog
@@ -142,13 +142,13 @@ async def _move(unit: Unit, wishes: dict[Key, _Wish]) -> dict[Key, _Move]:
         key: _Move(position, _advance(position, wishes[key], last_seq), count)
         for key, (position, last_seq, count) in held.items()
     }
-    await unit.participants.advance_positions(
-        {
-            key: (one.now.read_seq, one.now.delivered_seq)
-            for key, one in moves.items()
-            if one.now != one.before
-        }
-    )
+    moved = {key: one.now for key, one in moves.items() if one.now != one.before}
+    if moved:
+        positions = {key: (now.read_seq, now.delivered_seq) for key, now in moved.items()}
+        await unit.participants.advance_positions(positions)
+        # Another node may have moved them further since they were read; now their rows are ours.
+        for key, (now, _, _) in (await unit.participants.get_positions(list(moved))).items():
+            moves[key] = replace(moves[key], now=now)
     return moves
 
 

@@ -43,6 +43,8 @@ MAX_WAITING = 10_000
 MAX_AGE_S = 60.0
 LOCKS_WAIT_S = 0.25
 """How long locked chats wait for the bodies' journal before they are let go and tried again."""
+REPLAY_TEXTS_S = 1.0
+"""How long the answers of a batch wait for the texts of those among it that were stored before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,7 +340,9 @@ class Sender:
         self._reached("answered")
         self._metrics.batch_size.observe(len(batch))
         self._metrics.messages.inc(len(result.stored))
-        self._metrics.duplicates.inc(len(result.replayed))
+        self._metrics.duplicates.inc(
+            sum(isinstance(one, Sent) and one.duplicate for one in outcomes.values())
+        )
         self._bus.publish(
             [
                 ChatChanged(
@@ -357,9 +361,10 @@ class Sender:
             return {}
         keys = [(row.chat_id, row.body_id) for _, row in replayed if row.body_id]
         try:
-            texts = await self._content.get_bodies(keys)
-        except Unavailable as error:
-            return {send.id: error for send, _ in replayed}
+            async with asyncio.timeout(REPLAY_TEXTS_S):
+                texts = await self._content.get_bodies(keys)
+        except (Unavailable, TimeoutError):
+            return {send.id: Unavailable() for send, _ in replayed}
         return {
             send.id: Sent(Message(row, texts.get(row.body_id, "") if row.body_id else ""), duplicate=True)
             for send, row in replayed

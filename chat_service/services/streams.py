@@ -37,6 +37,9 @@ FILL_RETRY_S = 1.0
 FILLS_TOGETHER = 8
 """Chats whose holes are read at the same time: requests and handshakes read too."""
 FILL_PAGE = 100
+EARLY_KEPT = 1_000
+"""Changes of one chat that wait for a hole before them. What comes beyond is read from the store with it, so
+a node that hears others and cannot read keeps no more than these."""
 _WATCH_CHUNK = 1_000
 
 
@@ -179,7 +182,10 @@ class Streams:
         for event in events:
             stream = self._streams.get(event.chat_id) or self._begin(event)
             if stream is not None and event.version > stream.delivered:
-                stream.early[event.version] = event
+                if len(stream.early) < EARLY_KEPT:
+                    stream.early[event.version] = event
+                else:
+                    stream.known = max(stream.known, event.version)
                 touched[event.chat_id] = stream
             elif stream is not None:
                 # A socket that read its chats between a commit and its publication has begun a stream that
@@ -223,9 +229,12 @@ class Streams:
 
     def _count(self, batch: Batch, listeners: int, oldest: ChatChanged) -> None:
         """Once a batch, not once a socket: the numbers must not cost what they measure."""
+        self._count_written(batch, listeners)
+        self._metrics.commit_to_socket.observe(time.monotonic() - oldest.committed_at_s)
+
+    def _count_written(self, batch: Batch, listeners: int) -> None:
         self._metrics.deliveries.inc(listeners * len(batch.texts))
         self._metrics.push_bytes.inc(listeners * batch.size)
-        self._metrics.commit_to_socket.observe(time.monotonic() - oldest.committed_at_s)
 
     def _deliver(self, stream: Stream, event: ChatChanged) -> None:
         """A change of who listens, or one that late sockets may have read already."""
@@ -380,6 +389,7 @@ class Streams:
                 self._end(connection, stream.chat_id)
             elif floor < changes.to:
                 connection.write_changes(batch, stream.chat_id)
+        self._count_written(batch, len(listening))
         stream.delivered = changes.to
         for version in [version for version in stream.early if version <= changes.to]:
             del stream.early[version]

@@ -23,10 +23,12 @@ from chat_service.adapters.bus_memory import MemoryBus
 from chat_service.adapters.sql.store import SqlMetadataStore
 from chat_service.adapters.sql.tables import deployment
 from chat_service.domain.clock import system_clock
+from chat_service.domain.errors import Unavailable
 from chat_service.domain.models import AccountState
 from chat_service.services.accounts import AccountService
 from chat_service.services.passwords import Passwords, make_argon2
 from chat_service.services.resume import BUDGET
+from chat_service.services.sending import Send
 from chat_service.services.sessions import SessionService
 from chat_service.services.tokens import Tokens
 from tests.builders import TestUser, a_direct_chat, a_group, a_user, sockets
@@ -341,6 +343,26 @@ async def test_a_flood_of_frames_is_slowed_down_and_then_closed(limited: Node) -
             for _ in range(2000):
                 await client.send("ping")
         assert await client.closed() == (1008, "flooding")
+
+
+async def test_an_outage_of_the_server_is_no_flood_of_the_client(
+    limited: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Everything that waits for a store is refused at once when it fails."""
+    ann = await a_user(limited)
+    chat_id = await a_group(ann)
+
+    def refuse(_send: Send) -> None:
+        raise Unavailable
+
+    async with ann.socket() as client:
+        with monkeypatch.context() as patch:
+            patch.setattr(limited.services.sender, "submit", refuse)
+            for _ in range(150):
+                await client.send("send_message", chat_id=chat_id, content="text")
+            await client.settle()
+        assert [error["code"] for error in client.pushes("error")] == ["unavailable"] * 150
+        await client.say(chat_id, "text")
 
 
 async def test_a_flood_of_malformed_frames_is_closed(limited: Node) -> None:

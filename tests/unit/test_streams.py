@@ -648,3 +648,32 @@ async def test_a_socket_of_one_chat_is_not_drawn_into_another(world: World) -> N
     world.hear(await world.add(ann, other_id, ben), *await world.changes(ann, other_id, 1))
     world.hear(*await world.changes(ann, chat_id, 1))
     assert [frame["chat_id"] for frame in frames(connection)] == [chat_id]
+
+
+async def test_what_waits_for_a_hole_is_bounded_and_read_from_the_store(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "EARLY_KEPT", 3)
+    ann, ben = await world.user(), await world.user()
+    chat_id = await world.group(ann, ben)
+    listening = await world.listen(ben)
+    changes = await world.changes(ann, chat_id, 8)
+    world.hear(*changes[1:])
+    assert len(world.streams._streams[chat_id].early) == 3
+    await until_heard(listening, changes[-1].version)
+    assert versions(listening) == sorted(set(versions(listening)))
+
+
+async def test_a_handshake_misses_nothing_and_keeps_nothing_afterwards(world: World) -> None:
+    """One record for all handshakes that are under way, as long as the oldest of them."""
+    ann = await world.user()
+    chat_id = await world.group(ann)
+    changes = await world.changes(ann, chat_id, 5)
+    world.manager.collect_missed(changes[:1])
+    first = world.register(ann)
+    world.manager.collect_missed(changes[1:3])
+    second = world.register(ann)
+    world.manager.collect_missed(changes[3:])
+    assert world.manager.take_missed(second) == changes[3:]
+    assert world.manager.take_missed(first) == changes[1:]
+    assert world.manager._record == []
