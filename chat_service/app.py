@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -243,6 +243,7 @@ async def run_services(services: Services) -> AsyncIterator[None]:
         supervisor.start("loop_lag", services.metrics.watch_loop)
         supervisor.start("watch", services.watch.run)
         supervisor.start("presence", services.presence.run)
+        supervisor.start("presence_news", services.presence.tell)
         supervisor.start("nodes", services.nodes.run)
         supervisor.start_every("dead_nodes", PURGE_SESSIONS_EVERY_S, services.nodes.forget_dead)
         supervisor.start_every("schema", CHECK_SCHEMA_EVERY_S, lambda: _watch_schema(services))
@@ -280,6 +281,17 @@ async def open_metadata_store(settings: Settings) -> AsyncIterator[SqlMetadataSt
         yield store
     finally:
         await store.close()
+
+
+async def make_store_clock(settings: Settings, metadata: MetadataStore) -> StoreClock:
+    """The clock by which a command decides what has expired and what is old; on SQLite this machine's.
+
+    Raises `StartupError`."""
+    clock = StoreClock(system_clock)
+    if not settings.is_embedded:
+        with _naming_metadata(settings):
+            await clock.measure(metadata)
+    return clock
 
 
 @asynccontextmanager
@@ -339,9 +351,11 @@ async def _prepare_stores(services: Services) -> None:
     await services.metadata.connect()
     await services.content.connect()
     await _check_schema(services.metadata, settings)
-    services.epoch.value = await services.metadata.get_epoch()
-    await _enter_deployment(services)
-    await _connect_bus(services)
+    with _naming_metadata(settings):
+        services.epoch.value = await services.metadata.get_epoch()
+        await _enter_deployment(services)
+        deployment_id = await get_deployment_id(services.metadata)
+    await _connect_bus(services, deployment_id)
     weaknesses = await _find_weaknesses(services)
     for sentence in weaknesses:
         log.warning("unsafe_store", reason=sentence)
@@ -389,9 +403,8 @@ async def _enter_deployment(services: Services) -> None:
         log.warning("clock_is_off", reason=f"{problem}.")
 
 
-async def _connect_bus(services: Services) -> None:
+async def _connect_bus(services: Services, deployment_id: str) -> None:
     """A node serves without its bus, only slower; but an address that was never right is a mistake."""
-    deployment_id = await get_deployment_id(services.metadata)
     services.shared_presence.connect(deployment_id)
     try:
         await services.bus.connect(deployment_id)
@@ -403,26 +416,40 @@ async def _connect_bus(services: Services) -> None:
 
 
 async def _find_weaknesses(services: Services) -> list[str]:
-    try:
-        return [*await services.metadata.check_safety(), *await services.content.check_safety()]
-    except Unavailable:
-        log.warning("store_unchecked", reason="a store does not answer yet")
-        return []
+    """A store that cannot be asked hides nothing that the other one has told, and is not trusted either."""
+    found: list[str] = []
+    for store in (services.metadata, services.content):
+        try:
+            found += await store.check_safety()
+        except Unavailable as error:
+            reason = f"A store did not answer when it was asked for its settings: {_first_reason(error)}."
+            _refuse_in_production(services.settings, reason, error)
+            log.warning("store_unchecked", reason=reason)
+    return found
 
 
-async def _check_schema(store: MetadataStore, settings: Settings, *, may_migrate: bool = True) -> None:
+@contextlib.contextmanager
+def _naming_metadata(settings: Settings) -> Iterator[None]:
+    """What the metadata store refuses while a program starts is told with its setting and address."""
     try:
-        if await store.has_current_schema():
-            return
-        if may_migrate and (settings.is_embedded or settings.auto_migrate):
-            await asyncio.to_thread(upgrade, settings.metadata_url)
-            return
+        yield
     except Unavailable as error:
         address = make_url(settings.metadata_url).render_as_string(hide_password=True)
         reason = getattr(error.__cause__, "orig", None) or "no answer in time"
         raise StartupError(
             f"The metadata store (CHAT_DATABASE_URL) cannot be used at {address}: {reason}"
         ) from error
+    except ForeignStore as error:
+        raise StartupError(str(error)) from error
+
+
+async def _check_schema(store: MetadataStore, settings: Settings, *, may_migrate: bool = True) -> None:
+    with _naming_metadata(settings):
+        if await store.has_current_schema():
+            return
+        if may_migrate and (settings.is_embedded or settings.auto_migrate):
+            await asyncio.to_thread(upgrade, settings.metadata_url)
+            return
     raise StartupError(
         "The schema of the metadata store is not the one of this version. Run `chat-service migrate`, "
         "or set CHAT_AUTO_MIGRATE=true."

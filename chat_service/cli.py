@@ -17,7 +17,6 @@ from typing import Annotated, TypeVar
 import typer
 from pydantic import ValidationError
 
-from chat_service.domain.clock import system_clock
 from chat_service.domain.errors import ChatError
 from chat_service.domain.models import AccountState, GlobalRole
 from chat_service.services.accounts import AccountService, NewAccount
@@ -258,16 +257,21 @@ def set_user(
 @asynccontextmanager
 async def _open_accounts(settings: Settings) -> AsyncIterator[AccountService]:
     from chat_service.adapters.bus_memory import MemoryBus  # noqa: PLC0415 - `--help` is quick
-    from chat_service.app import StartupError, open_metadata_store  # noqa: PLC0415 - as above
+    from chat_service.app import (  # noqa: PLC0415 - as above
+        StartupError,
+        make_store_clock,
+        open_metadata_store,
+    )
 
-    # No token is made here, so CHAT_SECRET_KEY is neither needed nor generated under the wrong user.
-    tokens = Tokens(b"", access_lifetime=timedelta(), refresh_lifetime=timedelta(), clock=system_clock)
     passwords = Passwords(make_argon2(settings.password_memory_mib))
     try:
         async with open_metadata_store(settings) as metadata:
+            clock = await make_store_clock(settings, metadata)
+            # No token is made here, so CHAT_SECRET_KEY is neither needed nor generated under the wrong user.
+            tokens = Tokens(b"", access_lifetime=timedelta(), refresh_lifetime=timedelta(), clock=clock)
             # Nobody listens: every node asks the store each second which sessions have ended.
-            sessions = SessionService(metadata, MemoryBus(), tokens, system_clock)
-            yield AccountService(metadata, sessions, passwords, system_clock, registration_open=True)
+            sessions = SessionService(metadata, MemoryBus(), tokens, clock)
+            yield AccountService(metadata, sessions, passwords, clock, registration_open=True)
     except StartupError as error:
         raise CommandFailed(str(error)) from error
     finally:

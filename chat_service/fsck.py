@@ -14,8 +14,7 @@ from dataclasses import asdict, dataclass
 import orjson
 from sqlalchemy.exc import DBAPIError
 
-from chat_service.app import StartupError, open_stores
-from chat_service.domain.clock import system_clock
+from chat_service.app import StartupError, make_store_clock, open_stores
 from chat_service.domain.errors import Unavailable
 from chat_service.logs import configure_logging
 from chat_service.services.fsck import Fsck, Options, Summary
@@ -58,7 +57,8 @@ async def _check(settings: Settings, options: Options, writer: _Writer) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     async with open_stores(settings) as (metadata, content):
-        check = Fsck(metadata, content, system_clock, options, writer.write_finding, writer.show_progress)
+        clock = await make_store_clock(settings, metadata)
+        check = Fsck(metadata, content, clock, options, writer.write_finding, writer.show_progress)
         writer.summary = check.summary
         await check.run()
         writer.write_summary(options)

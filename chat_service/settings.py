@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import warnings
 from enum import StrEnum
 from ipaddress import ip_network
 from pathlib import Path
@@ -16,6 +17,9 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 MIN_SECRET_BYTES = 32
 MIN_PASSWORD_MEMORY_MIB = 19
 """The least that OWASP's Password Storage Cheat Sheet recommends for Argon2id, there with two passes."""
+_METADATA_EXAMPLE = "mysql+asyncmy://user:password@host:3306/chat"
+_BODY_EXAMPLE = "mongodb://user:password@host:27017/chat?replicaSet=rs0"
+_ESCAPES = "in a password write / as %2F, : as %3A, @ as %40, ? as %3F, # as %23 and % as %25"
 _KNOWN_SECRETS = ("change-me", "changeme", "secret", "example", "please-set", "your-secret", "development")
 
 
@@ -51,7 +55,7 @@ class Settings(BaseSettings):
     password_memory_mib: int = Field(default=64, ge=1, le=1024)
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = ()
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = ()
-    drain_seconds: float = Field(default=2.0, ge=0, le=8)
+    drain_seconds: float = Field(default=2.0, ge=0, le=7)
     rate_limits_enabled: bool = True
     max_message_chars: int = Field(default=10_000, ge=1, le=20_000)
     max_participants: int = Field(default=5_000, ge=2, le=100_000)
@@ -89,6 +93,10 @@ class Settings(BaseSettings):
             raise ValueError("CHAT_DATABASE_URL begins with sqlite+aiosqlite:/// or mysql+asyncmy://")
         if not self.body_url.startswith(("sqlite:///", "mongodb://", "mongodb+srv://")):
             raise ValueError("CHAT_CONTENT_URL begins with sqlite:/// or mongodb://")
+        if not _is_metadata_address(self.metadata_url):
+            raise ValueError(f"CHAT_DATABASE_URL is not an address such as {_METADATA_EXAMPLE}; {_ESCAPES}")
+        if not _is_body_address(self.body_url):
+            raise ValueError(f"CHAT_CONTENT_URL is not an address such as {_BODY_EXAMPLE}; {_ESCAPES}")
         redis = self.redis_url.get_secret_value()
         if redis and not redis.startswith(("redis://", "rediss://", "unix://")):
             raise ValueError("CHAT_REDIS_URL begins with redis:// or rediss://")
@@ -147,6 +155,36 @@ class Settings(BaseSettings):
         except FileExistsError:
             pass
         return path.read_text().strip().encode()
+
+
+def _is_metadata_address(url: str) -> bool:
+    from sqlalchemy.engine import make_url  # noqa: PLC0415 - `--help` is quick
+    from sqlalchemy.exc import ArgumentError  # noqa: PLC0415 - as above
+
+    if url.startswith("sqlite"):
+        return True
+    try:
+        parts = make_url(url)
+    except (ValueError, ArgumentError):  # the port is no number
+        return False
+    host = parts.host or parts.query.get("unix_socket")
+    return bool(host and parts.database and "@" not in host)
+
+
+def _is_body_address(url: str) -> bool:
+    if not url.startswith("mongodb://"):  # of mongodb+srv:// only a name server knows the rest
+        return True
+    from pymongo.errors import PyMongoError  # noqa: PLC0415 - only who needs it waits
+    from pymongo.uri_parser import parse_uri  # noqa: PLC0415 - as above
+
+    try:
+        with warnings.catch_warnings(
+            action="ignore"
+        ):  # of options that it does not know the client itself warns
+            parse_uri(url, warn=True)
+    except (ValueError, PyMongoError):  # what they say may quote a part of the password
+        return False
+    return True
 
 
 def _is_address(url: str) -> bool:

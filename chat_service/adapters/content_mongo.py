@@ -35,6 +35,7 @@ DEFAULT_DATABASE = "chat"
 COLLECTION = "bodies"
 DEPLOYMENT_COLLECTION = "deployment"
 PING_TIMEOUT_S = 2.0
+CLOSE_S = 1.0
 OPTIONS: Mapping[str, Any] = {
     "appname": "chat-service",
     "uuidRepresentation": "standard",
@@ -89,10 +90,10 @@ class MongoContentStore:
         self._database = self._client.get_default_database(DEFAULT_DATABASE)
 
     async def close(self) -> None:
-        """Finish what has been asked for; calls after this raise `Unavailable`."""
+        """Finish what has been asked for, if that is quick; calls after this raise `Unavailable`."""
         client, self._client, self._database = self._client, None, None
         if self._running:
-            await asyncio.wait(self._running)
+            await asyncio.wait(self._running, timeout=CLOSE_S)
         if client is not None:
             await client.close()
 

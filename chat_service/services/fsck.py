@@ -10,7 +10,16 @@ It must not take a serving lock, migrate, claim a store, or repair anything by w
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
@@ -106,7 +115,7 @@ class Fsck:
         self._options = options
         self._report = report
         self._progress = progress
-        self._pace = pace or Pace(pause_s=0.0, second_look_s=5.0)
+        self._pace = pace or Pace(pause_s=0.0)
         self._sweeper = Sweeper(metadata, content, clock, min_age=options.min_age, pace=self._pace)
         self._users: set[int] = set()
         self._strays: set[int] = set()
@@ -183,21 +192,20 @@ class Fsck:
                 await self._confirm(row.chat_id, suspicion)
         edited = [row.id for row in known if row.revision != 1 and not row.is_deleted]
         revisions = await self._list_revisions(edited)
-        keys = [(row.chat_id, row.body_id) for row in known if row.body_id is not None]
-        keys += [
-            (row.chat_id, one.body_id)
-            for row in known
-            for one in revisions.get(row.id, ())
-            if one.body_id != row.body_id
-        ]
-        texts = await self._content.get_bodies(keys)
-        for row in known:
-            if not is_sound(row, texts) and judge_message(row, revisions.get(row.id, ()), texts):
-                await self._confirm_message(row)
+        for part in _split(known, revisions):
+            keys = [
+                (row.chat_id, body_id)
+                for row in part
+                for body_id in list_bodies(row, revisions.get(row.id, ()))
+            ]
+            texts = await self._content.get_bodies(keys)
+            for row in part:
+                if not is_sound(row, texts) and judge_message(row, revisions.get(row.id, ()), texts):
+                    await self._confirm_message(row)
+            self.summary.bodies += len(keys)
         for chat_id, sender_id in await self._list_userless({(row.chat_id, row.sender_id) for row in known}):
             self._tell(Finding(Kind.USER_MISSING, f"The sender {sender_id} has no account.", chat_id))
         self.summary.messages += len(known)
-        self.summary.bodies += len(keys)
 
     async def _finish(self, tallies: dict[int, Tally], before: int = AFTER_ALL) -> None:
         """Close the tallies of the chats whose rows have all gone by."""
@@ -363,29 +371,35 @@ class Fsck:
         ):
             # A deletion lists the body and takes its name away together, and nothing gives a name back.
             named = await self._find_named({body_id for body_id, _ in rows})
+            if named and self._options.repair:
+                await self._metadata.transact(partial(_forget_discarded, named))
             for body_id, chat_id in rows:
                 if body_id in named:
                     detail = f"The body {body_id} is listed for removal, and a message still has it."
-                    self._tell(Finding(Kind.DISCARDED, detail, chat_id))
+                    self._tell(Finding(Kind.DISCARDED, detail, chat_id, repaired=self._options.repair))
             self.summary.discarded += len(rows)
             self._progress(self.summary)
 
     async def _check_orphans(self) -> None:
         """Count them, and remove them if that is asked for. They are no findings: every refused or
         repeated send leaves one, until a sweep."""
-        suspects: list[Key] = []
-        async for scanned, unnamed in self._sweeper.find_unnamed(None, self._sweeper.get_bound()):
+        unnamed: list[Key] = []
+        async for scanned, found in self._sweeper.find_unnamed(None, self._sweeper.get_bound()):
             self.summary.scanned += scanned
-            orphans = await self._sweeper.pick_orphans(unnamed)
-            self.summary.orphans += len(orphans)
-            self.summary.kept += len(unnamed) - len(orphans)
-            if self._options.repair:
-                suspects += orphans
-                if len(suspects) >= self._pace.held:
-                    self.summary.removed += await self._sweeper.remove(suspects)
-                    suspects = []
+            unnamed += found
+            if len(unnamed) >= self._pace.held:  # many together: the rows of each chat are read for them
+                await self._settle_orphans(unnamed)
+                unnamed = []
             self._progress(self.summary)
-        self.summary.removed += await self._sweeper.remove(suspects)
+        await self._settle_orphans(unnamed)
+        self._progress(self.summary)
+
+    async def _settle_orphans(self, unnamed: Sequence[Key]) -> None:
+        orphans = await self._sweeper.pick_orphans(unnamed)
+        self.summary.orphans += len(orphans)
+        self.summary.kept += len(unnamed) - len(orphans)
+        if self._options.repair:
+            self.summary.removed += await self._sweeper.remove(orphans)
 
     # --- Small things --------------------------------------------------------------------------------
 
@@ -428,3 +442,24 @@ class Fsck:
         for one in await self._read(lambda unit: unit.audit.list_revisions(message_ids)):
             found.setdefault(one.message_id, []).append(one)
         return found
+
+
+async def _forget_discarded(body_ids: Collection[UUID], unit: Unit) -> None:
+    await unit.messages.forget_discarded(body_ids)
+
+
+def _split(
+    rows: Iterable[AuditedMessage], revisions: Mapping[UUID, Sequence[AuditedRevision]]
+) -> Iterator[list[AuditedMessage]]:
+    """The rows in parts whose texts, earlier ones included, are held in memory together."""
+    part: list[AuditedMessage] = []
+    bodies = 0
+    for row in rows:
+        count = 1 + len(revisions.get(row.id, ()))
+        if part and bodies + count > PAGE:
+            yield part
+            part, bodies = [], 0
+        part.append(row)
+        bodies += count
+    if part:
+        yield part

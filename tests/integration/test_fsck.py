@@ -287,7 +287,7 @@ DAMAGES: dict[str, tuple[Damage, list[Kind], list[Kind]]] = {
         [Kind.REVISIONS],
         [Kind.REVISIONS],
     ),
-    "a body that is needed is discarded": (_discard_a_living_one, [Kind.DISCARDED], [Kind.DISCARDED]),
+    "a body that is needed is discarded": (_discard_a_living_one, [Kind.DISCARDED], []),
     "a hide names nothing": (_hide_nothing, [Kind.HIDE], [Kind.HIDE]),
     "a chat is gone": (
         lambda w: w.stores.execute(delete(chats).where(chats.c.id == w.direct)),

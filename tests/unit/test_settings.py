@@ -49,6 +49,10 @@ def test_production_refuses_what_is_unsafe(values: dict[str, Any], named: str) -
         ({"database_url": "postgresql://localhost/chat"}, "CHAT_DATABASE_URL begins with"),
         ({"content_url": "redis://localhost"}, "CHAT_CONTENT_URL begins with"),
         ({"redis_url": "localhost:6379"}, "CHAT_REDIS_URL begins with"),
+        ({"database_url": "mysql+asyncmy://chat:pw@host:port/chat"}, "CHAT_DATABASE_URL is not an address"),
+        ({"database_url": "mysql+asyncmy://chat:pw@host"}, "CHAT_DATABASE_URL is not an address"),
+        ({"content_url": "mongodb://host:port/chat"}, "CHAT_CONTENT_URL is not an address"),
+        ({"content_url": "mongodb://chat:p@w@host/chat"}, "@ as %40"),
         ({"password_memory_mib": 0}, "greater than or equal to 1"),
         ({"port": 70_000}, "less than or equal to 65535"),
     ],
@@ -56,3 +60,29 @@ def test_production_refuses_what_is_unsafe(values: dict[str, Any], named: str) -
 def test_what_makes_no_sense_is_refused_everywhere(values: dict[str, Any], named: str) -> None:
     with pytest.raises(ValidationError, match=named):
         read(**values)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"database_url": "mysql+asyncmy://chat:hunter2@host:port/chat"},
+        {"content_url": "mongodb://chat:hunter/2@host/chat"},
+    ],
+)
+def test_a_password_that_makes_an_address_unreadable_is_not_repeated(values: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError) as caught:
+        read(**values)
+    assert "hunter" not in caught.value.errors()[0]["msg"]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"database_url": "mysql+asyncmy://chat:hunter%2F2@[::1]:3306/chat"},
+        {"database_url": "mysql+asyncmy://chat@/chat?unix_socket=/run/mysqld/mysqld.sock"},
+        {"content_url": "mongodb://chat:hunter%2F2@one:27017,two:27017/chat?replicaSet=rs0&tls=true"},
+        {"content_url": "mongodb+srv://chat@cluster.example.org/chat"},
+    ],
+)
+def test_addresses_of_servers_are_taken(values: dict[str, Any]) -> None:
+    assert read(**values)

@@ -159,7 +159,7 @@ class SqlMetadataStore:
         """Wait five seconds at most; what the driver says then means `Unavailable`, or is a bug."""
         try:
             async with asyncio.timeout(CALL_TIMEOUT_S):
-                return await self._complete(_repeat(attempt))
+                return await self._complete(self._repeat(attempt))
         except (TimeoutError, PoolTimeout, OSError) as error:
             if isinstance(error, TimeoutError):
                 self._trust.lose()
@@ -172,6 +172,22 @@ class SqlMetadataStore:
                 raise
             log.warning("metadata_store_unavailable", error=str(error.orig))
             raise Unavailable from error
+
+    async def _repeat(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        """Repeat what contention undid, and once what a lost connection did: the others of the pool may have
+        gone with it, and the second attempt must not meet one of those."""
+        lost = 0
+        for number in range(1, _ATTEMPTS):
+            try:
+                return await attempt()
+            except DBAPIError as error:
+                if _is_lost(error):
+                    self._trust.lose()
+                    lost += 1
+                if lost > 1 or not (_is_lost(error) or _is_contention(error)):
+                    raise
+            await asyncio.sleep(random.uniform(0.002, 0.02) * number)  # noqa: S311 - jitter
+        return await attempt()
 
     async def _complete(self, call: Coroutine[Any, Any, T]) -> T:
         """On SQLite a call runs to its end when its caller is cancelled or out of time.
@@ -191,20 +207,6 @@ class SqlMetadataStore:
         self._running.discard(task)
         if not task.cancelled():
             task.exception()  # whoever asked may have gone; nobody else wants to hear of it
-
-
-async def _repeat(attempt: Callable[[], Awaitable[T]]) -> T:
-    """Repeat what contention undid, and once what a lost connection did."""
-    lost = 0
-    for number in range(1, _ATTEMPTS):
-        try:
-            return await attempt()
-        except DBAPIError as error:
-            lost += _is_lost(error)
-            if lost > 1 or not (_is_lost(error) or _is_contention(error)):
-                raise
-        await asyncio.sleep(random.uniform(0.002, 0.02) * number)  # noqa: S311 - jitter
-    return await attempt()
 
 
 async def _run(engine: AsyncEngine, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
@@ -239,7 +241,7 @@ async def _find_weaknesses(connection: AsyncConnection) -> list[str]:
         found.append("innodb_flush_log_at_trx_commit is not 1: a crash loses commits of the last second.")
     if str(row[1]) in ("1", "ON") and str(row[2]) != "1":
         found.append("sync_binlog is not 1: after a crash the replicas may lack acknowledged commits.")
-    if str(row[3]) in ("0", "OFF"):
+    if str(row[3]) not in ("1", "ON", "DETECT_AND_RECOVER"):  # MySQL's DETECT_ONLY keeps no copy either
         found.append("innodb_doublewrite is off: a crash in the middle of a page write damages the store.")
     return found
 
@@ -270,8 +272,8 @@ def _is_overdue(error: DBAPIError) -> bool:
 
 
 def _is_refused(error: DBAPIError) -> bool:
-    """The server lets us not in, or does not have our database."""
-    return _code(error) in (1044, 1045, 1049, 1698)
+    """The server lets us not in, does not have our database, or gives us too few rights there."""
+    return _code(error) in (1044, 1045, 1049, 1142, 1698)
 
 
 def _takes_no_writes(error: DBAPIError) -> bool:
