@@ -25,7 +25,7 @@ import structlog
 from pymongo import AsyncMongoClient, DeleteMany, ReadPreference, ReturnDocument
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import BulkWriteError, PyMongoError
+from pymongo.errors import BulkWriteError, PyMongoError, WriteError
 from pymongo.read_concern import ReadConcern
 
 from chat_service.domain.errors import Internal, Unavailable
@@ -150,7 +150,12 @@ class MongoContentStore:
         """The driver's exception shows the texts of what was refused: it goes no further than here."""
         try:
             with _translated():
-                await self._bodies.insert_many(documents, ordered=False)
+                if len(documents) == 1:  # what a quiet node writes: without the machinery for many
+                    await self._bodies.insert_one(documents[0])
+                else:
+                    await self._bodies.insert_many(documents, ordered=False)
+        except WriteError as error:
+            return [{"index": 0, "code": error.code, "errmsg": (error.details or {}).get("errmsg")}]
         except BulkWriteError as error:
             if error.details["writeConcernErrors"]:
                 log.warning("content_store_unavailable", error=error.details["writeConcernErrors"][0])
@@ -271,7 +276,7 @@ def _translated() -> Iterator[None]:
     """Turn the driver's errors into `Unavailable`, but for the refusal of single documents."""
     try:
         yield
-    except BulkWriteError:
+    except (BulkWriteError, WriteError):
         raise
     except PyMongoError as error:
         log.warning("content_store_unavailable", error=str(error)[:300])

@@ -123,7 +123,7 @@ class Sender:
     """The committer of one node; `run` is one long task, and `submit` the only way in.
 
     `reached` is called with each of `SEND_POINTS` as a batch passes it, for tests that end the process
-    there: the insert of the bodies was begun · the chats are locked, in a transaction · the rows of new
+    there: the bodies are about to be inserted · the chats are locked, in a transaction · the rows of new
     messages were inserted and the counters of their chats raised · the bodies are durable and COMMIT is
     next · COMMIT has been answered · every send has its answer · the pushes were published. The second to
     the fourth are passed again when a transaction is repeated, and the third only for new messages. It must

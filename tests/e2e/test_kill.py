@@ -70,12 +70,12 @@ async def a_crowd(node: Lives, seed: int, *, pace_s: float) -> AsyncIterator[Cro
 
 
 async def find_damage(settings: Settings) -> list[str]:
-    """What `chat-service fsck` finds beside the running node."""
+    """What `chat-service fsck` finds beside a running node, or where one has just died."""
     findings: list[Finding] = []
     async with open_stores(settings) as (metadata, content):
         summary = await Fsck(metadata, content, system_clock, Options(), findings.append).run()
     assert summary.is_done
-    assert summary.messages > 0
+    assert summary.chats > 0
     return list(map(str, findings))
 
 
@@ -84,6 +84,7 @@ async def kill_at_each_point(node: Lives, rng: random.Random) -> None:
         await asyncio.to_thread(node.start, point, rng.randint(2, 8))
         await asyncio.to_thread(node.wait_for_end, REACHED_WITHIN_S)
         assert node.log.endswith(f"killed at {point}\n"), node.log
+        assert await find_damage(make_settings(**node.values)) == [], point
 
 
 async def kill_at_random(node: Lives, crowd: Crowd, rng: random.Random, times: int) -> None:
@@ -97,6 +98,7 @@ async def kill_at_random(node: Lives, crowd: Crowd, rng: random.Random, times: i
             await crowd.wait_for_acks(rng.randint(0, 60))
             await asyncio.sleep(rng.uniform(0, 0.03))
         await asyncio.to_thread(node.kill)
+        assert await find_damage(make_settings(**node.values)) == [], number
 
 
 async def test_a_kill_at_any_point_of_a_change_breaks_no_promise(node: Lives) -> None:
