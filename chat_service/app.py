@@ -418,11 +418,15 @@ async def _connect_bus(services: Services, deployment_id: str) -> None:
 async def _find_weaknesses(services: Services) -> list[str]:
     """A store that cannot be asked hides nothing that the other one has told, and is not trusted either."""
     found: list[str] = []
-    for store in (services.metadata, services.content):
+    stores = {
+        "metadata store (CHAT_DATABASE_URL)": services.metadata.check_safety,
+        "content store (CHAT_CONTENT_URL)": services.content.check_safety,
+    }
+    for name, check_safety in stores.items():
         try:
-            found += await store.check_safety()
+            found += await check_safety()
         except Unavailable as error:
-            reason = f"A store did not answer when it was asked for its settings: {_first_reason(error)}."
+            reason = f"The {name} did not answer when it was asked for its settings: {_first_reason(error)}."
             _refuse_in_production(services.settings, reason, error)
             log.warning("store_unchecked", reason=reason)
     return found

@@ -84,13 +84,12 @@ class ParticipantService:
 
         async def remove(unit: Unit) -> Chat | None:
             nonlocal left_version
+            locked = await unit.chats.lock_chats([chat_id])
             target = await unit.participants.find_participant(chat_id, user_id)
             if target is not None and has_ended_at(target, left_version):
-                (chat,) = await unit.chats.get_chats([chat_id])
-                return replace(chat, version=target.version)
-            chat, me = await access_locked_chat(unit, chat_id, caller.id)
+                return replace(locked[chat_id], version=target.version)
+            chat, me = await access_chat(unit, chat_id, caller.id)
             rules.check_group(chat)
-            target = await unit.participants.find_participant(chat_id, user_id)
             if target is None:
                 raise NotFound
             if user_id == caller.id:
