@@ -76,29 +76,29 @@ class Ledger:
         only be asked whether it is their next version, and moved on by one."""
         chat = self._chats[push.chat_id]
         heard = (push.seq, push.key)
-        if chat.heard.setdefault(push.version, heard) != heard:
-            self._misordered += 1
-            return False
+        is_same = chat.heard.setdefault(push.version, heard) == heard
+        self._misordered += not is_same  # and nothing else is held against it: it came, as something else
         chat.last_version = max(chat.last_version, push.version)
         if push.version == cursor.next_version:
             cursor.next_version += 1
-            return True
+            return is_same
         if push.version > cursor.next_version:
             cursor.missing.update(range(cursor.next_version, push.version))
             cursor.next_version = push.version + 1
         elif push.version in cursor.missing:
             cursor.missing.discard(push.version)
-            self._misordered += 1
+            self._misordered += is_same
         else:
-            self._duplicated += 1
+            self._duplicated += is_same
         return False
 
-    def fill(self, cursor: Cursor, chat_id: int, to: int) -> None:
-        """The server filled a hole: with `changes` the socket has heard everything up to this version."""
+    def fill(self, cursor: Cursor, chat_id: int, since: int, to: int) -> None:
+        """The server filled a hole: `changes` hold every version above `since`, up to `to`."""
         chat = self._chats[chat_id]
         chat.last_version = max(chat.last_version, to)
+        cursor.missing.update(range(cursor.next_version, min(since, to) + 1))
+        cursor.missing = {version for version in cursor.missing if not since < version <= to}
         cursor.next_version = max(cursor.next_version, to + 1)
-        cursor.missing = {version for version in cursor.missing if version > to}
 
     def acknowledge(self, chat_id: int, version: int, seq: int, key: str) -> None:
         """A sender was told that its message is stored: every socket of the chat must hear it."""

@@ -19,22 +19,20 @@ from time import perf_counter
 from typing import Any
 from urllib.parse import urlsplit
 
-import orjson
-
-from chat_service.load.ledger import Cursor, Ledger, Push
+from chat_service.load.client import Client
+from chat_service.load.ledger import Ledger, Push
 from chat_service.load.options import LoadFailed, LoadOptions, Sockets
 from chat_service.load.people import Group, Person, make_groups, register_people
 from chat_service.load.report import Latencies, LoadReport
-from chat_service.load.sockets import SocketClient
 
 OPENING_AT_ONCE = 64
 OPEN_TIMEOUT_S = 15.0
+"""Of one socket; and when none has come up for so long, the rest is not tried."""
+OPENING_S = 300.0
+"""Of all of them."""
 QUIET_S = 8.0
 """Without a sign of life for so long, what is still missing is not waited for."""
 PROGRESS_EVERY_S = 0.5
-BACK_OFF_S = 0.1
-"""A sender without a rate whose message was refused waits so long before the next."""
-KNOWN_CHUNKS = 512
 
 Progress = Callable[[str], None]
 
@@ -68,10 +66,12 @@ async def run_load(
     people = await register_people(options)
     progress(f"making {options.chats} groups of {options.people}")
     groups = await make_groups(options, people)
-    return await _Run(options, people, groups, progress).measure(reached)
+    return await Run(options, people, groups, progress).measure(reached)
 
 
-class _Run:
+class Run:
+    """What all sockets of one run share, and its course."""
+
     def __init__(
         self, options: LoadOptions, people: Sequence[Person], groups: Sequence[Group], progress: Progress
     ) -> None:
@@ -97,7 +97,7 @@ class _Run:
         self._is_interrupted = False
         self._stop = asyncio.Event()
         self._padding = "x" * options.size
-        self._clients: dict[tuple[int, int, int], _Client] = {}
+        self._clients: dict[tuple[int, int, int], Client] = {}
         """By chat (0: all), person and device."""
 
     # --- The course of a run ----------------------------------------------------------------------
@@ -142,10 +142,14 @@ class _Run:
                     wanted.setdefault(key, (person, []))[1].append(group.id)
         self._progress(f"opening {len(wanted)} sockets")
         room = asyncio.Semaphore(OPENING_AT_ONCE)
+        began_s = self.last_sign_s = perf_counter()
 
         async def open_one(key: tuple[int, int, int], person: Person, chat_ids: list[int]) -> None:
             async with room:
-                if not self._stop.is_set():
+                now_s = perf_counter()
+                if now_s - self.last_sign_s > OPEN_TIMEOUT_S or now_s - began_s > OPENING_S:
+                    self.failures["not tried: the server did not keep up"] += 1
+                elif not self._stop.is_set():
                     await self._open(key, person, chat_ids)
 
         await asyncio.gather(*(open_one(key, *who) for key, who in wanted.items()))
@@ -155,7 +159,7 @@ class _Run:
 
     async def _open(self, key: tuple[int, int, int], person: Person, chat_ids: list[int]) -> None:
         parts = urlsplit(self.options.url)
-        client = _Client(self, person, f"/ws/{key[0]}" if key[0] else "/ws", chat_ids)
+        client = Client(self, person, f"/ws/{key[0]}" if key[0] else "/ws", chat_ids)
         secure = ssl.create_default_context() if parts.scheme == "https" else None
         port = parts.port or (443 if secure else 80)
         try:
@@ -173,7 +177,7 @@ class _Run:
             if client.is_live:
                 self._clients[key] = client
 
-    def _list_senders(self) -> list[tuple[_Client, int]]:
+    def _list_senders(self) -> list[tuple[Client, int]]:
         """Sockets and the chats they send into: the first person of every chat, then the second ones."""
         found = []
         for number in range(self.options.senders):
@@ -185,7 +189,7 @@ class _Run:
                 found.append((client, group.id))
         return found
 
-    async def _send(self, senders: list[tuple[_Client, int]]) -> None:
+    async def _send(self, senders: list[tuple[Client, int]]) -> None:
         self.is_sending = True
         timer = asyncio.get_running_loop().call_later(self.options.seconds, self._stop.set)
         try:
@@ -199,7 +203,7 @@ class _Run:
             timer.cancel()
             self.is_sending = False
 
-    async def _send_paced(self, senders: list[tuple[_Client, int]]) -> None:
+    async def _send_paced(self, senders: list[tuple[Client, int]]) -> None:
         """An open loop: when a message is due does not depend on how the server keeps up."""
         began_s, count = perf_counter(), 0
         while not self._stop.is_set() and senders:
@@ -297,115 +301,3 @@ class _Run:
         """When a message was sent; None for one that is not of this run."""
         name, _, number = (key or "").partition("-")
         return self._sent_at[int(number)] if name == self._name else None
-
-
-class _Client:
-    """One socket: what it hears, and how its sending goes on."""
-
-    def __init__(self, run: _Run, person: Person, path: str, chat_ids: list[int]) -> None:
-        self._run = run
-        self.socket = SocketClient(run.options.url, path, person.token, self)
-        self.connected: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.is_live = False
-        self._cursors: dict[int, Cursor] = {}
-        self._chat_ids = chat_ids
-        self._sends_into = 0
-
-    def send(self, chat_id: int, count: int) -> None:
-        if self.is_live and count:
-            self._sends_into = chat_id
-            self.socket.send([self._run.make_message(chat_id) for _ in range(count)])
-
-    # --- As the listener of its socket ------------------------------------------------------------
-
-    def opened(self) -> None:
-        """The `connected` frame is what counts."""
-
-    def knows(self, chunk: bytes) -> bool:
-        run = self._run
-        found = run.known.get(chunk)
-        if found is None:
-            return False
-        now_s = perf_counter()
-        for push, sent_at_s in found:
-            cursor = self._cursors[push.chat_id]
-            if push.version == cursor.next_version:
-                cursor.next_version += 1
-            else:
-                run.ledger.deliver(cursor, push)
-            if sent_at_s is not None:
-                run.to_delivery.add(now_s - sent_at_s)
-        run.deliveries += len(found)
-        run.last_sign_s = now_s
-        return True
-
-    def heard(self, texts: list[bytes], chunk: bytes | None) -> None:
-        run, now_s = self._run, perf_counter()
-        run.last_sign_s = now_s
-        answered = 0
-        pushes: list[tuple[Push, float | None]] = []
-        for text in texts:
-            try:
-                frame = orjson.loads(text)
-                answered += frame["type"] == "ack"
-                push = self._take(frame, now_s)
-            except (ValueError, KeyError, TypeError, AttributeError):
-                run.errors["(unreadable frame)"] += 1
-            else:
-                if push is not None:
-                    pushes.append(push)
-        if chunk is not None and len(pushes) == len(texts):
-            if len(run.known) >= KNOWN_CHUNKS:
-                run.known.clear()
-            run.known[chunk] = tuple(pushes)
-        if answered:
-            self._go_on(answered)
-
-    def _take(self, frame: dict[str, Any], now_s: float) -> tuple[Push, float | None] | None:
-        """One frame; returns the push that it is, with the time at which its message was sent."""
-        run, chat_id = self._run, frame.get("chat_id")
-        match frame["type"]:
-            case "ack":
-                run.take_ack(frame, now_s)
-            case "error":
-                run.take_error(frame)
-                asyncio.get_running_loop().call_later(BACK_OFF_S, self._go_on, 1)
-            case "connected":
-                self._begin()
-            case "changes":
-                run.holes_filled += 1
-                run.ledger.fill(self._cursors[frame["chat_id"]], frame["chat_id"], frame["to"])
-            case _ if "version" in frame and chat_id in self._cursors:
-                return self._take_push(frame, now_s)
-        return None
-
-    def ended(self, code: int, reason: str) -> None:
-        run, what = self._run, f"{code} {reason}".strip()
-        if not self.connected.done():
-            self.connected.set_result(None)
-            run.failures[what] += 1
-        elif self.is_live and not run.is_over:
-            run.closes[what] += 1
-        self.is_live = False
-        for cursor in self._cursors.values():
-            run.ledger.close(cursor)
-
-    def _begin(self) -> None:
-        self._cursors = {chat_id: self._run.ledger.open(chat_id) for chat_id in self._chat_ids}
-        self.is_live = True
-        if not self.connected.done():
-            self.connected.set_result(None)
-
-    def _take_push(self, frame: dict[str, Any], now_s: float) -> tuple[Push, float | None]:
-        run, message = self._run, frame.get("message") or {}
-        push = Push(frame["chat_id"], frame["version"], message.get("seq"), message.get("client_message_id"))
-        run.ledger.deliver(self._cursors[push.chat_id], push)
-        sent_at_s = run.find_sent_at(push.key)
-        if sent_at_s is not None:
-            run.to_delivery.add(now_s - sent_at_s)
-        run.deliveries += 1
-        return push, sent_at_s
-
-    def _go_on(self, count: int) -> None:
-        if self._run.is_sending and not self._run.options.rate:
-            self.send(self._sends_into, count)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -15,6 +17,8 @@ from typing import Any
 
 import pytest
 
+from chat_service.load import run
+from chat_service.load.options import LoadFailed, LoadOptions
 from tests.servers import free_port
 
 TIMEOUT_S = 60
@@ -126,6 +130,26 @@ def test_a_server_that_dies_in_the_middle_is_reported(tmp_path: Path) -> None:
     assert found["seconds"] < 25
     assert (found["lost"], found["duplicated"], found["misordered"]) == (0, 0, 0)
     assert "closed by the server" in out
+
+
+def test_a_server_that_freezes_is_given_up_however_many_sockets_are_to_be_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "OPEN_TIMEOUT_S", 1.0)
+    monkeypatch.setattr(run, "OPENING_AT_ONCE", 4)
+    with serving(tmp_path / "data") as (url, process):
+        frozen_s: list[float] = []
+
+        def freeze(moment: run.Moment) -> None:
+            assert moment is run.Moment.OPENING
+            process.send_signal(signal.SIGSTOP)
+            frozen_s.append(time.monotonic())
+
+        options = LoadOptions(url, chats=5, people=2, devices=10)
+        with pytest.raises(LoadFailed, match=r"96 × not tried.*; 4 × no `connected` frame in time"):
+            asyncio.run(run.run_load(options, lambda _: None, freeze))
+        took_s = time.monotonic() - frozen_s[0]
+    assert took_s < 10.0  # and not the 25 of a hundred sockets, four at a time
 
 
 def test_a_server_that_restarts_is_reported_with_its_close_code(tmp_path: Path) -> None:

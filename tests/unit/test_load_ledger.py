@@ -156,9 +156,33 @@ def test_a_hole_that_the_server_fills_is_none() -> None:
     ledger.add_chat(CHAT, 1)
     cursor = ledger.open(CHAT)
     hear(ledger, cursor, message(1))
-    ledger.fill(cursor, CHAT, message(5).version)
+    ledger.fill(cursor, CHAT, message(1).version, message(5).version)
     hear(ledger, cursor, message(6))
     assert ledger.count().is_clean
+    assert ledger.is_settled()
+
+
+def test_a_filling_that_begins_too_late_leaves_a_hole_before_it() -> None:
+    ledger = Ledger()
+    ledger.add_chat(CHAT, 1)
+    cursor = ledger.open(CHAT)
+    for number in range(1, 5):
+        hear(ledger, cursor, message(number))
+    ledger.fill(cursor, CHAT, 10, 20)  # versions 6 to 10 are in nothing that it heard
+    assert ledger.count() == Tally(5, 0, 0)
+    ledger.fill(cursor, CHAT, 7, 9)
+    assert ledger.count() == Tally(3, 0, 0)
+
+
+def test_a_message_unlike_what_others_heard_is_wrong_once_and_not_lost_as_well() -> None:
+    ledger = Ledger()
+    ledger.add_chat(CHAT, 1)
+    first, second = ledger.open(CHAT), ledger.open(CHAT)
+    assert ledger.deliver(first, message(1))
+    assert not ledger.deliver(second, message(1)._replace(seq=99))
+    assert ledger.deliver(second, message(2))
+    hear(ledger, first, message(2))
+    assert ledger.count() == Tally(0, 0, 1)
     assert ledger.is_settled()
 
 
