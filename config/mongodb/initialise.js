@@ -1,9 +1,12 @@
 // Makes the replica set and the account of the service, and does nothing where both are there.
-// mongosh "mongodb://root:…@host/admin?directConnection=true" initialise.js, with MONGODB_MEMBER (host:port, as
-// the nodes reach it) and MONGODB_PASSWORD in the environment.
+// mongosh "mongodb://host/admin?directConnection=true" initialise.js, with MONGODB_MEMBER (host:port, as the nodes
+// reach it), MONGODB_PASSWORD and MONGODB_ROOT_PASSWORD in the environment, because everybody on a machine can
+// read what a program's arguments are.
 
 const PRIMARY_WITHIN_MS = 60_000;
 const password = process.env.MONGODB_PASSWORD;
+
+db.getSiblingDB('admin').auth('root', process.env.MONGODB_ROOT_PASSWORD);
 
 try {
   rs.status();

@@ -109,6 +109,25 @@ def test_what_a_service_refers_to_exists(name: str, compose: dict[str, Any]) -> 
             assert target.get("restart", "no") == "no"
 
 
+@pytest.mark.parametrize("text", [COMPOSE, ROOT / "docs" / "operations.md"], ids=lambda path: path.name)
+def test_no_password_is_an_argument_of_a_program(text: Path) -> None:
+    """Everybody on the machine can read arguments; an environment, and a file of mode 0600, they cannot."""
+    commands = text.read_text()
+    if text is COMPOSE:
+        parts = [service.get(key) for service in SERVICES.values() for key in ("command", "entrypoint")]
+        checks = [service.get("healthcheck") for service in SERVICES.values()]
+        commands = "\n".join(yaml.safe_dump(part, width=1_000) for part in (*parts, *checks) if part)
+        assert "mongosh" in commands
+    assert re.findall(r"(?:--password[= ]|--pass |://\w+:|-a |-p)[\\\"']*\$+\w*", commands) == []
+
+
+def test_a_store_is_healthy_only_when_others_reach_it() -> None:
+    """Both images begin with a temporary server for themselves, which must not pass."""
+    asked = {name: " ".join(SERVICES[name]["healthcheck"]["test"]) for name in ("mysql", "mongodb")}
+    assert "--host=127.0.0.1" in asked["mysql"]  # MySQL's listens on its socket alone
+    assert "--host=mongodb " in asked["mongodb"]  # MongoDB's on 127.0.0.1
+
+
 def test_scripts_that_are_mounted_can_be_executed() -> None:
     script = CONFIG / "mongodb" / "start.sh"
     assert os.access(script, os.X_OK)
