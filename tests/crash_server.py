@@ -81,10 +81,10 @@ class Lives:
     """One node that is killed and started again, always on the same machine; `values` are its settings, the
     port among them."""
 
-    def __init__(self, folder: Path, machine: Host = THIS_MACHINE, **values: Any) -> None:
-        self.machine = machine
-        self.values = {"host": machine.address, **values}
-        self.address = f"{machine.address}:{values['port']}"
+    def __init__(self, folder: Path, host: Host = THIS_MACHINE, **values: Any) -> None:
+        self.host = host
+        self.values = {"host": host.address, **values}
+        self.address = f"{host.address}:{values['port']}"
         self.url = f"http://{self.address}"
         self.ws_url = f"ws://{self.address}/api/v1/ws"
         self.number = 0
@@ -116,7 +116,7 @@ class Lives:
         self.number += 1
         log = self._folder / f"log-{self.number}"
         log.touch()
-        arguments = (str(log), self.machine, self.values, (point, hits), ahead_s)
+        arguments = (str(log), self.host, self.values, (point, hits), ahead_s)
         self._process = _forks.Process(target=_live, args=arguments, daemon=True)
         self._process.start()
 

@@ -18,7 +18,7 @@ from tests.faults.course import LONG, SHORT, Fault, Form
 from tests.faults.crossing import measure, two_nodes
 from tests.faults.faults import FAULTS
 from tests.faults.page import PAGE
-from tests.faults.results import ACROSS, keep_crossing, keep_verdict, write_page
+from tests.faults.results import ACROSS, keep_crossing, keep_verdict, list_missing, write_page
 from tests.faults.stage import Stage, allow_many_files
 from tests.faults.verdict import Verdict
 
@@ -44,7 +44,7 @@ def main() -> int:
     parser.add_argument("--write", action="store_true", help="only write the page from what is kept")
     given = parser.parse_args()
     if given.write:
-        return tell_of_page()
+        return tell_of_page(needs_all=True)
     form = SHORT if given.short else LONG
     words = given.words or [""]
     faults = list(dict.fromkeys(one for word in words for one in FAULTS if word in one.name))
@@ -57,13 +57,18 @@ def main() -> int:
             print(crossing, flush=True)
             keep_crossing(crossing)
         verdicts = asyncio.run(play_all(stage, faults, form))
-    return 1 if any(verdict.problems for verdict in verdicts) else tell_of_page()
+    if any(verdict.problems for verdict in verdicts):
+        return 1
+    return tell_of_page(needs_all=not given.words)
 
 
-def tell_of_page() -> int:
-    missing = write_page()
-    print(f"no page yet: {', '.join(missing)} is missing" if missing else f"wrote {PAGE}")
-    return 0
+def tell_of_page(*, needs_all: bool) -> int:
+    if missing := list_missing():
+        print(f"no page yet: {', '.join(missing)} is missing")
+        return 1 if needs_all else 0
+    unexplained = write_page()
+    print(f"wrote {PAGE}", *(f"missed without a reason: {one}" for one in unexplained), sep="\n")
+    return 1 if unexplained else 0
 
 
 if __name__ == "__main__":

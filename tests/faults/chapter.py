@@ -32,4 +32,7 @@ async def play(stage: Stage, people: Sequence[Person], fault: Fault, form: Form)
         await fault.inject(course)
         await asyncio.sleep(form.calm_s)
         await load.finish()
-        return judge(fault.name, load, course.injections, fault.target, course.notes)
+        verdict = judge(fault.name, load.lived(), course.injections, fault.target, course.notes)
+    if not course.injections and not fault.is_control:
+        verdict.problems.append("The fault was not played: nothing was hit.")
+    return verdict

@@ -101,5 +101,7 @@ class Fault:
     """Clients come in by the network that the fault is about."""
     has_many: bool = False
     """Under `Form.many` connections."""
+    is_control: bool = False
+    """It breaks nothing: what the others are compared with."""
     is_long: bool = False
     """Left out of the tests of every day: it takes its time, or one of them has it in another way."""

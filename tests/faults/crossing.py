@@ -82,7 +82,7 @@ def two_nodes(stage: Stage) -> Iterator[list[Lives]]:
             folder.mkdir()
             node = Lives(
                 folder,
-                stage.nodes[number].machine,
+                stage.nodes[number].host,
                 data_dir=folder,
                 port=free_port(),
                 database_url=with_database(stage.mariadb.url, "crossing"),

@@ -4,16 +4,18 @@ changes where its tables or its binary log cannot grow, and ends where its own l
 from __future__ import annotations
 
 import asyncio
-import resource
+import os
+import subprocess
 import time
+from collections.abc import Callable
 
 import pymongo
 import pymongo.errors
 
 from tests.faults.course import Course, off
-from tests.faults.stage import Stage
+from tests.faults.stage import Disk, Stage
 from tests.replica_set import Member
-from tests.servers import MariaDb, mysql_connection
+from tests.servers import MariaDb, Server, mysql_connection
 
 ENDS_WITHIN_S = 60.0
 COMMITS_WITHIN_S = 120
@@ -26,38 +28,30 @@ async def fill_the_disk_of_mongodb(course: Course) -> None:
     victim = stage.mongodb.members[0]
     await off(_make_primary, stage, victim)
     at_s = course.now_s()
-    await off(_leave_no_room, stage, victim)
-    await off(_wait_for_end, stage, victim)
+    make_room = await off(_leave_no_room, stage.disk_of_mongodb, victim)
+    await off(_wait_for_end, victim)
     await off(stage.mongodb.get_primary)
     course.struck(at_s)
-    await off(stage.disk_of_mongodb.empty)
+    await off(make_room)
     await off(victim.kill)
     await off(victim.start)
-    how = (
-        "Its file system, of memory, was filled"
-        if stage.disk_of_mongodb.is_small
-        else "Its files were not let grow"
-    )
-    course.note(f"{how}; the primary ended, and another one was elected.")
+    course.note(f"{_how(stage.disk_of_mongodb)}; the primary ended, and another one was elected.")
 
 
 async def fill_the_disk_of_mariadb(course: Course) -> None:
     """Full for as long as a frozen store is frozen, counted from the first who waits for it."""
-    disk, load = course.stage.disk_of_mariadb, course.load
-    if not disk.is_small:
-        course.note("Not played: this system gave no file system of its own to fill.")
-        return
+    disk, server, load = course.stage.disk_of_mariadb, course.stage.mariadb, course.load
     at_s = course.now_s()
-    await off(disk.fill)
+    make_room = await off(_leave_no_room, disk, server)
     try:
         await load.somebody_waits(WAITS_S)
         await asyncio.sleep(course.form.frozen_s)
     finally:
-        await off(disk.empty)
-    has_ended = await off(_bring_back, course.stage.mariadb)
+        await off(make_room)
+    has_ended = await off(_bring_back, server)
     course.struck(at_s)
     course.note(
-        "Its file system, of memory, was filled, and emptied again; the server "
+        f"{_how(disk)}, and then there was room again; the server "
         f"{'ended, and was started anew' if has_ended else 'lived on'}."
     )
 
@@ -94,17 +88,36 @@ def _tell(member: Member, command: dict[str, int]) -> None:
             time.sleep(0.2)
 
 
-def _leave_no_room(stage: Stage, victim: Member) -> None:
-    if stage.disk_of_mongodb.is_small:
-        stage.disk_of_mongodb.fill()
-        return
-    # Where nothing may be mounted: the system lets the files of the process grow no more.
-    assert victim._process is not None
-    _, hard = resource.prlimit(victim._process.pid, resource.RLIMIT_FSIZE)
-    resource.prlimit(victim._process.pid, resource.RLIMIT_FSIZE, (1, hard))
+def _how(disk: Disk) -> str:
+    return "Its file system, of memory, was filled" if disk.is_small else "Its files were not let grow"
 
 
-def _wait_for_end(stage: Stage, victim: Member) -> None:
+def _leave_no_room(disk: Disk, server: Server) -> Callable[[], None]:
+    """Fill the disk of a store; returns what makes room again. Where nothing may be mounted, the system lets
+    the files of the process grow no more."""
+    if disk.is_small:
+        disk.fill()
+        return disk.empty
+    _let_files_grow(server, "1")
+
+    def make_room() -> None:
+        if not server.has_ended:
+            _let_files_grow(server, "unlimited")
+
+    return make_room
+
+
+def _let_files_grow(server: Server, to: str) -> None:
+    """As the user that the server runs as: to limit somebody else takes a right that root may lack."""
+    assert server._process is not None
+    as_user = []
+    if server.account and os.geteuid() == 0:
+        as_user = ["setpriv", f"--reuid={server.account}", f"--regid={server.account}", "--clear-groups"]
+    limit = ["prlimit", f"--pid={server._process.pid}", f"--fsize={to}:"]
+    subprocess.run([*as_user, *limit], check=True)
+
+
+def _wait_for_end(victim: Member) -> None:
     """It goes by itself, because it can write no journal."""
     assert victim._process is not None
     victim._process.wait(ENDS_WITHIN_S)

@@ -6,18 +6,22 @@ from collections.abc import Sequence
 
 from tests.faults import clients, disks, processes, wires
 from tests.faults.course import Fault
+from tests.faults.device import SILENT_S
 from tests.faults.verdict import Target
 
 NODE, ELECTION, NONE = Target(5), Target(15), Target(1)
 RESTART = Target(5, beyond_gone=True)
+FROZEN = Target(SILENT_S * 1.5 + NODE.seconds)
+"""A node that is frozen is not dead, and nobody is told: clients leave it when their patience ends, and are
+then served as soon as after a death."""
 
 FAULTS: Sequence[Fault] = (
-    Fault("nothing", processes.nothing, is_long=True),
+    Fault("nothing", processes.nothing, is_control=True, is_long=True),
     Fault("SIGKILL of a node", processes.kill_nodes, NODE),
     Fault("SIGKILL of MariaDB", processes.kill(lambda stage: stage.mariadb), RESTART),
     Fault("SIGKILL of the MongoDB primary", processes.kill_primary, ELECTION),
     Fault("SIGKILL of Redis", processes.kill(lambda stage: stage.redis, stays_away=True), NONE),
-    Fault("SIGSTOP of a node", processes.freeze(lambda stage: stage.nodes[0])),
+    Fault("SIGSTOP of a node", processes.freeze(lambda stage: stage.nodes[0]), FROZEN),
     Fault("SIGSTOP of MariaDB", processes.freeze(lambda stage: stage.mariadb), RESTART),
     Fault(
         "SIGSTOP of the MongoDB primary",
@@ -25,17 +29,15 @@ FAULTS: Sequence[Fault] = (
         ELECTION,
     ),
     Fault("SIGSTOP of Redis", processes.freeze(lambda stage: stage.redis), NONE),
-    Fault("the host of a node unplugged", wires.unplug(lambda stage: stage.nodes[0].machine)),
-    Fault(
-        "the host of MariaDB unplugged", wires.unplug(lambda stage: stage.mariadb.host), RESTART, is_long=True
-    ),
+    Fault("the host of a node unplugged", wires.unplug(lambda stage: stage.nodes[0]), NODE),
+    Fault("the host of MariaDB unplugged", wires.unplug(lambda stage: stage.mariadb), RESTART, is_long=True),
     Fault(
         "the host of the MongoDB primary unplugged",
-        wires.unplug(lambda stage: stage.mongodb.get_primary().host),
+        wires.unplug(lambda stage: stage.mongodb.get_primary()),
         ELECTION,
         is_long=True,
     ),
-    Fault("the host of Redis unplugged", wires.unplug(lambda stage: stage.redis.host), NONE, is_long=True),
+    Fault("the host of Redis unplugged", wires.unplug(lambda stage: stage.redis), NONE, is_long=True),
     Fault("connections of clients cut", wires.cut(lambda stage: stage.to_balancer), by_wire=True),
     Fault(
         "connections of clients delayed",

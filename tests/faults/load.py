@@ -16,7 +16,7 @@ import secrets
 import ssl
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Self
 
@@ -30,6 +30,8 @@ from tests.crowd import Device as Witness
 from tests.crowd import read_stored
 from tests.faults.device import Asked, Device
 from tests.faults.stage import Entrance, Stage
+from tests.faults.verdict import Lived
+from tests.faults.waits import Waits
 from tests.records import Compared, Held, History, Json, Look, Send, Stay, Stored
 from tests.replica import check_same, fresh
 
@@ -37,8 +39,6 @@ MARK = "this sentence is nobody else's"
 """In every message, so that none may be found in a log."""
 SETTLED_WITHIN_S = 120.0
 LOOKS_EVERY_S = 0.2
-LATE_S = 1.0
-"""Whoever waits longer is in an outage."""
 
 
 @dataclass(frozen=True)
@@ -54,38 +54,6 @@ class Size:
     @property
     def connections(self) -> int:
         return self.people * self.devices
-
-
-@dataclass
-class Waits:
-    """What people waited for, in the loop's time."""
-
-    acknowledged: list[tuple[float, float]] = field(default_factory=list)
-    """Of every message: when it was acknowledged, and how long after it was first sent."""
-    delivered: list[tuple[float, float]] = field(default_factory=list)
-    """Of every message on every device: when it came, and how long after its acknowledgement."""
-    connected: list[float] = field(default_factory=list)
-    """Every opening of a connection."""
-
-    @staticmethod
-    def longest(waits: list[tuple[float, float]], since_s: float) -> float:
-        return max((wait_s for at_s, wait_s in waits if at_s >= since_s), default=0.0)
-
-    def recovered_at_s(self, since_s: float) -> float:
-        """The last moment at which somebody got what they had waited for too long; or `since_s`."""
-        late = [at_s for at_s, wait_s in (*self.acknowledged, *self.delivered) if wait_s > LATE_S]
-        return max((at_s for at_s in late if at_s >= since_s), default=since_s)
-
-    def peak_connects(self, since_s: float, within_s: float = 1.0) -> int:
-        """The most connections opened within a second."""
-        moments = sorted(moment for moment in self.connected if moment >= since_s)
-        last = 0
-        peak = 0
-        for first, moment in enumerate(moments):
-            while last < len(moments) and moments[last] < moment + within_s:
-                last += 1
-            peak = max(peak, last - first)
-        return peak
 
 
 class Load:
@@ -107,6 +75,7 @@ class Load:
         self._entrance = entrance or stage.entrance
         self._chats_of: dict[int, list[int]] = {}
         self._name = secrets.token_hex(3)
+        self._asked_at_s: dict[str, float] = {}
         self._acknowledged_at_s: dict[str, float] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._writing: asyncio.Task[None] | None = None
@@ -245,7 +214,9 @@ class Load:
         return send
 
     def ask_again(self, device: Device, send: Send) -> None:
-        device.say(Asked(send, self._loop.time()))
+        now_s = self._loop.time()
+        self._asked_at_s.setdefault(send.key, now_s)
+        device.say(Asked(send, now_s))
 
     async def wait_for_answers(self, device: Device) -> None:
         await self._until(lambda: not device.has_unanswered, "somebody is answered")
@@ -284,13 +255,20 @@ class Load:
 
     def acknowledged(self, asked: Asked, now_s: float) -> None:
         self.waits.acknowledged.append((now_s, now_s - asked.at_s))
+        self.waits.outages.append((now_s, now_s - asked.at_s))
         self._acknowledged_at_s[asked.send.key] = now_s
 
     def delivered(self, device: Device, message: Json, now_s: float) -> None:
         self._to_look = message
-        at_s = self._acknowledged_at_s.get(message["client_message_id"])
-        if at_s is not None and device not in self.excused:
-            self.waits.delivered.append((now_s, now_s - at_s))
+        if device in self.excused:
+            return
+        key = message["client_message_id"]
+        for began_s, waits in (
+            (self._acknowledged_at_s.get(key), self.waits.delivered),
+            (self._asked_at_s.get(key), self.waits.outages),
+        ):
+            if began_s is not None:
+                waits.append((now_s, now_s - began_s))
 
     def connected(self, device: Device, now_s: float) -> None:
         self.waits.connected.append(now_s)
@@ -373,6 +351,11 @@ class Load:
 
     def _as_user(self, person: Person, http: httpx2.AsyncClient) -> TestUser:
         return TestUser(self.stage.entrance, person.id, "", "", person.token, "", http)
+
+    def lived(self) -> Lived:
+        """For the judge, after `finish`."""
+        connections = len(self.devices) + len(self._witnesses)
+        return Lived(self.past, self.waits, connections, self.surprises)
 
     def count_closes(self) -> Counter[str]:
         """How connections ended."""

@@ -12,7 +12,8 @@ from tests.faults.chapter import play, register
 from tests.faults.course import LONG, Fault
 from tests.faults.crossing import measure, two_nodes
 from tests.faults.faults import FAULTS
-from tests.faults.results import forget_all, keep_crossing, keep_verdict, write_page
+from tests.faults.page import list_unexplained
+from tests.faults.results import forget_all, keep_crossing, keep_verdict, list_missing, write_page
 from tests.faults.stage import Stage, allow_many_files
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
@@ -45,6 +46,7 @@ async def test_everything_crosses_from_one_node_to_another(stage: Stage) -> None
     keep_crossing(crossing)
     print(crossing)
     assert crossing.delivered == crossing.messages
+    assert list_unexplained([], crossing) == []
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda one: one.name.replace(" ", "-"))
@@ -53,8 +55,10 @@ async def test_a_fault_breaks_no_promise(stage: Stage, people: list[Person], fau
     keep_verdict(verdict, LONG)
     print(verdict.row)
     assert verdict.problems == []
+    assert list_unexplained([verdict.row]) == []
     assert fault.name.startswith("a client that hangs up") or verdict.row.acknowledged == verdict.row.asked
 
 
 def test_the_page_has_every_fault() -> None:
+    assert list_missing() == []
     assert write_page() == []

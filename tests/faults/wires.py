@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from tests.crash_server import Lives
 from tests.faults.course import Course, Inject, off
 from tests.faults.stage import Stage
-from tests.hosts import Host
 from tests.network import Network
+from tests.servers import Server
 
 DELAY_S = 0.2
+FROZEN_INSTEAD = "This system gave no network namespaces: the process was frozen in place of it."
 Wire = Callable[[Stage], Network]
 
 
@@ -58,20 +60,22 @@ def silence(wire: Wire) -> Inject:
     return inject
 
 
-def unplug(find: Callable[[Stage], Host]) -> Inject:
-    """The cable of a host is pulled: what it sends and what is sent to it is lost, and nobody is told."""
+def unplug(victim: Callable[[Stage], Server | Lives]) -> Inject:
+    """The cable of a host is pulled: what it sends and what is sent to it is lost, and nobody is told. Where
+    the system gives no network namespaces there is none, and the process is frozen, which is as silent."""
 
     async def inject(course: Course) -> None:
-        host = await off(find, course.stage)
+        lost = await off(victim, course.stage)
+        pull, put_back = lost.host.unplug, lost.host.plug_in
         if not course.stage.hosts.are_separate:
-            course.note("Not played: this system gave no network namespaces.")
-            return
+            pull, put_back = lost.freeze, lost.thaw
+            course.note(FROZEN_INSTEAD)
         at_s = course.now_s()
-        await off(host.unplug)
+        await off(pull)
         try:
             await asyncio.sleep(course.form.frozen_s)
         finally:
-            await off(host.plug_in)
+            await off(put_back)
         course.struck(at_s)
 
     return inject

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+
+import pytest
 
 from tests.faults.course import LONG, SHORT
 from tests.faults.crossing import Crossing
 from tests.faults.faults import FAULTS
-from tests.faults.page import HEAD, PAGE, describe, list_faults
+from tests.faults.page import HEAD, PAGE, WHY, describe, list_faults, list_unexplained
 from tests.faults.verdict import Row, Target
 
 ROW = Row(
@@ -22,6 +25,7 @@ ROW = Row(
     misordered=0,
     ack_s=3.1,
     delivery_s=2.0,
+    outage_s=3.4,
     recovery_s=3.3,
     target="5 s",
     is_met=True,
@@ -45,7 +49,8 @@ def test_the_page_says_of_each_missed_target_that_it_is() -> None:
     page = PAGE.read_text()
     missed = [name for name, cells in list_faults(page).items() if cells[-1] == "missed"]
     listed = page.partition("## Targets")[2]
-    assert [name for name in missed if f"- {name}: " not in listed] == []
+    explained = re.findall(r"^- (.+?): .+? s, and the target is [^.]+\. \w", listed, re.MULTILINE)
+    assert set(missed) <= set(explained)
     assert missed or "Missed" not in listed or "- across nodes: " in listed
 
 
@@ -64,11 +69,30 @@ def test_a_row_of_the_short_form_is_marked() -> None:
 
 
 def test_a_missed_target_is_named() -> None:
-    late = dataclasses.replace(ROW, ack_s=7.25, is_met=False)
+    late = dataclasses.replace(ROW, outage_s=7.25, is_met=False)
     slow = dataclasses.replace(CROSSING, other_node_ms=12.0)
     page = describe([late], slow, LONG, SHORT)
     assert "- SIGKILL of a node: 7.2 s, and the target is 5 s." in page
     assert "- across nodes: 12 ms." in page
+    assert list_unexplained([late], slow) == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "outage_s"), [("a fault without a reason", 7.25), ("SIGKILL of a node", 60.0)]
+)
+def test_a_target_missed_without_a_reason_for_so_much_is_told(fault: str, outage_s: float) -> None:
+    late = dataclasses.replace(ROW, fault=fault, outage_s=outage_s, is_met=False)
+    assert list_unexplained([ROW, late]) == [f"{fault}: {outage_s:.1f} s, and the target is 5 s"]
+    assert list_unexplained([], dataclasses.replace(CROSSING, other_node_ms=500)) == ["across nodes: 500 ms"]
+
+
+def test_every_reason_is_for_a_fault_that_has_a_target() -> None:
+    with_target = {fault.name for fault in FAULTS if fault.target is not None}
+    assert set(WHY) - {"across nodes"} <= with_target
+
+
+def test_only_the_control_breaks_nothing() -> None:
+    assert [fault.name for fault in FAULTS if fault.is_control] == ["nothing"]
 
 
 def test_a_target_may_grow_by_what_the_thing_itself_takes() -> None:
