@@ -147,9 +147,12 @@ def pushes_come_in_order(past: Past) -> Iterator[str]:
 
 @invariant
 def pushes_have_no_hole(past: Past) -> Iterator[str]:
-    """A connection that has heard a version hears the next one, or `changes` that hold it."""
+    """A connection that has heard a version hears the next one, or `changes` that hold it; but whoever leaves
+    may miss what came right before, because a page from the store shows only who is in now."""
     for connection in past.history.connections:
         for frame, before in _durable(connection):
+            if _is_own_end(frame, connection):
+                continue
             if before is not None and frame["version"] > before + 1:
                 yield (
                     f"{connection.name} heard version {frame['version']} of chat {frame['chat_id']} right "
@@ -167,8 +170,14 @@ def _durable(connection: Connection) -> Iterator[tuple[Json, int | None]]:
             heard[chat_id] = max(heard.get(chat_id) or 0, frame["to"])
         elif "version" in frame and kind not in {"chat_created", "resync_required"}:
             yield frame, heard.get(chat_id)
-            has_left = kind == "user_left" and frame["user_id"] == connection.user_id
+            has_left = _is_own_end(frame, connection)
             heard[chat_id] = None if has_left else max(heard.get(chat_id) or 0, frame["version"])
+        elif kind == "chat_gone":
+            heard[chat_id] = None
+
+
+def _is_own_end(frame: Json, connection: Connection) -> bool:
+    return frame["type"] == "user_left" and frame["user_id"] == connection.user_id
 
 
 @invariant
@@ -185,7 +194,7 @@ def strangers_hear_nothing(past: Past) -> Iterator[str]:
                 gone.discard(chat_id)
             elif chat_id in gone:
                 yield f"{connection.name} heard {_describe(frame)} of chat {chat_id} after leaving it."
-            elif kind == "user_left" and frame["user_id"] == connection.user_id:
+            elif _is_own_end(frame, connection):
                 gone.add(chat_id)
 
 

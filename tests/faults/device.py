@@ -19,6 +19,7 @@ import orjson
 
 from chat_service.load.people import Person
 from chat_service.load.sockets import SocketClient
+from tests.faults.asked import Asked
 from tests.records import Connection, Held, Json, Send
 
 OPEN_S = 15.0
@@ -56,15 +57,6 @@ class Watch(Protocol):
         """A `resume` would be too long: `take_page` expects the chat's feed as REST gives it."""
 
     def surprised(self, sentence: str) -> None: ...
-
-
-@dataclass(eq=False)
-class Asked:
-    """A message that somebody wants to send until it is acknowledged."""
-
-    send: Send
-    at_s: float
-    tried_at_s: float = 0.0
 
 
 @dataclass
@@ -106,8 +98,8 @@ class Device:
     # --- What people do ---------------------------------------------------------------------------
 
     def say(self, asked: Asked) -> None:
-        """Send it now, or as soon as there is a connection."""
-        self._outbox[asked.send.key] = asked
+        """Ask for it now, or as soon as there is a connection."""
+        self._outbox[asked.key] = asked
         self._try(asked)
 
     @property
@@ -204,7 +196,7 @@ class Device:
                 self._socket.abort()
         was_open, self.is_open = self.is_open, False
         for asked in self._refs.values():
-            asked.send.is_unknown = True
+            asked.request.is_unknown = True
         for chat in self._chats.values():
             chat.early.clear()
             chat.is_resuming = False
@@ -235,16 +227,15 @@ class Device:
             self._resume(chat_ids)
 
     def _try(self, asked: Asked) -> None:
-        send = asked.send
-        if not self.is_open or send.key not in self._outbox:
+        if not self.is_open or asked.key not in self._outbox:
             return
         self._numbers += 1
         ref = str(self._numbers)
         self._refs[ref] = asked
         asked.tried_at_s = self._loop.time()
-        self.record.sends.append((ref, send.chat_id))
-        fields = {"chat_id": send.chat_id, "content": send.content, "client_message_id": send.key}
-        self._send({"type": "send_message", "ref": ref, **fields})
+        if isinstance(asked.request, Send):
+            self.record.sends.append((ref, asked.request.chat_id))
+        self._send(asked.to_frame(ref))
 
     def _send(self, frame: Json) -> None:
         self._socket.send([orjson.dumps(frame)])
@@ -287,8 +278,17 @@ class Device:
             case "resync_required":
                 self._watch.fell_behind(self, frame["chat_id"])
             case _:
-                if "version" in frame and frame["chat_id"] in self._chats:
-                    self._take_push(self._chats[frame["chat_id"]], frame, now_s)
+                self._take_other(frame, now_s)
+
+    def _take_other(self, frame: Json, now_s: float) -> None:
+        """A change of a chat, or that its user is in there no more: then nothing is held of it."""
+        kind, chat_id = frame["type"], frame.get("chat_id")
+        if chat_id not in self._chats:
+            return
+        if kind == "chat_gone" or (kind == "user_left" and frame["user_id"] == self.person.id):
+            self._chats[chat_id] = _Chat(0)
+        elif "version" in frame:
+            self._take_push(self._chats[chat_id], frame, now_s)
 
     def _take_ack(self, frame: Json, now_s: float) -> None:
         asked = self._refs.pop(frame["ref"], None)
@@ -297,8 +297,8 @@ class Device:
                 self._end_resume(frame["ref"], now_s)
             return
         message = frame["message"]
-        asked.send.acks.append(message)
-        if self._outbox.pop(asked.send.key, None) is not None:
+        asked.request.acks.append(message)
+        if self._outbox.pop(asked.key, None) is not None:
             self._watch.acknowledged(asked, now_s)
         self._keep(self._chats[message["chat_id"]], message, now_s)
 
@@ -306,12 +306,13 @@ class Device:
         asked = self._refs.pop(frame["ref"], None)
         may_be_asked_again = frame["code"] == "unavailable"
         if asked is not None and may_be_asked_again:
-            asked.send.is_unknown = True
+            asked.request.is_unknown = True
             self._loop.call_later(random.uniform(*RETRY_S), self._try, asked)
         elif asked is not None:
-            asked.send.refusal = frame["code"]
-            self._outbox.pop(asked.send.key, None)
-            self._watch.surprised(f"{asked.send.key} was refused: {frame['code']}")
+            asked.request.refusal = frame["code"]
+            self._outbox.pop(asked.key, None)
+            if frame["code"] not in asked.may_be_refused_with:
+                self._watch.surprised(f"{asked.key} was refused: {frame['code']}")
         elif may_be_asked_again and (frame["ref"] or "").startswith("resume"):
             chat_ids = _chats_of(frame["ref"])
             socket = self._socket
@@ -323,12 +324,12 @@ class Device:
     # --- What it holds ----------------------------------------------------------------------------
 
     def _take_creation(self, frame: Json) -> None:
-        """It stands for a fresh read, which here is the rest of what is held."""
+        """It stands for a fresh read, which here is the rest of what is held. A `resume` that is under way
+        may have been answered before its user was in."""
         chat = self._chats.get(frame["chat_id"])
         if chat is not None:
             chat.known = max(chat.known, frame["version"])
-            if not chat.is_resuming:
-                self._resume([frame["chat_id"]])
+            self._resume([frame["chat_id"]])
 
     def _take_push(self, chat: _Chat, frame: Json, now_s: float) -> None:
         if frame["version"] > chat.cursor:

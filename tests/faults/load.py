@@ -14,7 +14,7 @@ import itertools
 import random
 import secrets
 import ssl
-from collections import Counter
+from collections import Counter, defaultdict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -28,15 +28,22 @@ from chat_service.load.people import Group, Person, make_groups
 from tests.builders import TestUser, a_user
 from tests.crowd import Device as Witness
 from tests.crowd import read_stored
-from tests.faults.device import Asked, Device
+from tests.faults.asked import Asked
+from tests.faults.device import Device
+from tests.faults.guests import Guests
 from tests.faults.stage import Entrance, Stage
 from tests.faults.verdict import Lived
 from tests.faults.waits import Waits
-from tests.records import Compared, Held, History, Json, Look, Send, Stay, Stored
+from tests.records import Compared, Deletion, Edit, Held, History, Json, Look, Send, Stay, Stored
 from tests.replica import check_same, fresh
 
 MARK = "this sentence is nobody else's"
 """In every message, so that none may be found in a log."""
+CHANGES_EVERY, DELETIONS_EVERY = 10, 3
+"""So often somebody changes a message of their own in place of sending one; and so often that is a deletion,
+else an edit."""
+RECENT = 20
+"""Of somebody's own messages, those that are changed."""
 SETTLED_WITHIN_S = 120.0
 LOOKS_EVERY_S = 0.2
 
@@ -74,11 +81,15 @@ class Load:
         self._people = list(people)
         self._entrance = entrance or stage.entrance
         self._chats_of: dict[int, list[int]] = {}
+        """By person, where they write: not where they come and go."""
+        self._own: defaultdict[int, deque[Json]] = defaultdict(lambda: deque(maxlen=RECENT))
+        """By person, what they have sent lately."""
         self._name = secrets.token_hex(3)
         self._asked_at_s: dict[str, float] = {}
         self._acknowledged_at_s: dict[str, float] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._writing: asyncio.Task[None] | None = None
+        self._visiting: asyncio.Task[None] | None = None
         self._witnesses: list[Witness] = []
         self._loop = asyncio.get_running_loop()
         self._to_look: Json | None = None
@@ -94,10 +105,11 @@ class Load:
         options = LoadOptions(url=url, chats=size.chats, people=size.chat_people, accounts=size.people)
         self.groups = await make_groups(options, self._people)
         self.past.stays += [Stay(group.id, one.id, 1) for group in self.groups for one in group.people]
+        self._guests = Guests(self.groups[:-1], self.past.stays)  # the last one is for slow readers
         self.past.secrets |= {one.token for one in self._people}
         for person in self._people:
             chats = {group.id: group.version for group in self.groups if person in group.people}
-            self._chats_of[person.id] = list(chats)
+            self._chats_of[person.id] = [one for one in chats if not self._guests.are(person, one)]
             for _ in range(size.devices if chats else 0):
                 connections = self.past.connections
                 self.devices.append(Device(self._entrance.url, person, chats, self, connections))
@@ -106,10 +118,11 @@ class Load:
         await self._invite_witness()
         self._tasks += [asyncio.create_task(self._watch()), asyncio.create_task(self._look())]
         self._writing = asyncio.create_task(self._write())
+        self._visiting = asyncio.create_task(self._let_guests_come_and_go())
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        tasks = [*self._tasks, *filter(None, [self._writing])]
+        tasks = [*self._tasks, *filter(None, [self._writing, self._visiting])]
         for task in tasks:
             task.cancel()
         results = await asyncio.gather(*tasks, return_exceptions=True)
@@ -124,8 +137,11 @@ class Load:
     async def finish(self) -> None:
         """Nobody writes any more, everybody gets what is under way, and the final reads are made."""
         assert self._writing is not None
+        assert self._visiting is not None
         self._writing.cancel()
         await asyncio.gather(self._writing, return_exceptions=True)
+        self._guests.end()
+        await asyncio.wait_for(self._visiting, SETTLED_WITHIN_S)
         for device in self.devices:
             device.read(is_reading=True)
         await self._until(lambda: not any(one.has_unanswered for one in self.devices), "all are answered")
@@ -177,15 +193,36 @@ class Load:
 
     async def _write(self) -> None:
         began_s, count = self._loop.time(), 0
-        senders = [device for device in self.devices if device not in self.excused]
+        senders = [device for device in self.devices if self._chats_of[device.person.id]]
         random.shuffle(senders)
         while True:
             due_s = began_s + count / self.size.rate
             await asyncio.sleep(max(0.0, due_s - self._loop.time()))
             device = senders[count % len(senders)]
-            if device not in self.excused:
-                self.ask(device, random.choice(self._chats_of[device.person.id]))
             count += 1
+            if device in self.excused:
+                continue
+            if count % CHANGES_EVERY == 0 and self._own[device.person.id]:
+                self._change(device, random.choice(self._own[device.person.id]))
+            else:
+                self.ask(device, random.choice(self._chats_of[device.person.id]))
+
+    def _change(self, device: Device, message: Json) -> None:
+        """Let somebody edit or delete what they have sent."""
+        number, user_id, chat_id = next(self._numbers), device.person.id, message["chat_id"]
+        request: Edit | Deletion
+        if len(self.past.edits) >= (len(self.past.deletions) + 1) * (DELETIONS_EVERY - 1):
+            request = Deletion(user_id, chat_id, message_id=message["id"])
+            self.past.deletions.append(request)
+        else:
+            text = f"{MARK} {number}, in other words"
+            request = Edit(user_id, chat_id, message_id=message["id"], content=text)
+            self.past.edits.append(request)
+        device.say(Asked(request, f"change {number}", self._loop.time()))
+
+    async def _let_guests_come_and_go(self) -> None:
+        async with self.a_client(self._people[0]) as http:
+            await self._guests.come_and_go(http)
 
     async def add_group(self, *people: Person) -> Group:
         """Another chat, in which nobody writes by themselves."""
@@ -216,7 +253,7 @@ class Load:
     def ask_again(self, device: Device, send: Send) -> None:
         now_s = self._loop.time()
         self._asked_at_s.setdefault(send.key, now_s)
-        device.say(Asked(send, now_s))
+        device.say(Asked(send, send.key, now_s))
 
     async def wait_for_answers(self, device: Device) -> None:
         await self._until(lambda: not device.has_unanswered, "somebody is answered")
@@ -256,11 +293,13 @@ class Load:
     def acknowledged(self, asked: Asked, now_s: float) -> None:
         self.waits.acknowledged.append((now_s, now_s - asked.at_s))
         self.waits.outages.append((now_s, now_s - asked.at_s))
-        self._acknowledged_at_s[asked.send.key] = now_s
+        if isinstance(asked.request, Send):
+            self._acknowledged_at_s[asked.key] = now_s
+            self._own[asked.request.user_id].append(asked.request.acks[0])
 
     def delivered(self, device: Device, message: Json, now_s: float) -> None:
         self._to_look = message
-        if device in self.excused:
+        if device in self.excused or self._guests.are(device.person, message["chat_id"]):
             return
         key = message["client_message_id"]
         for began_s, waits in (
@@ -288,6 +327,10 @@ class Load:
                 if answer.status_code == 200:
                     device.take_page(answer.json())
                     has_more = answer.json()["has_more"]
+                elif answer.status_code == 404:
+                    return  # removed meanwhile: whoever is let in again begins anew
+                else:
+                    await asyncio.sleep(LOOKS_EVERY_S)
 
     async def _look(self) -> None:
         """Read what somebody has just heard of, by way of whichever node the balancer takes."""
@@ -333,6 +376,7 @@ class Load:
                 break
             except TimeoutError:  # its ping had no answer: the connection is no good
                 if witness.client.socket is not None:
+                    witness.is_connected.clear()  # or the next round would ask the same connection
                     witness.client.socket.transport.abort()
             except (AssertionError, WebSocketException):
                 continue

@@ -14,6 +14,7 @@ from tests.faults.course import Form
 from tests.faults.crossing import RATE, TARGET_MS, Crossing
 from tests.faults.device import ANSWER_S, SILENT_S
 from tests.faults.faults import NODE
+from tests.faults.load import CHANGES_EVERY
 from tests.faults.verdict import Row
 from tests.faults.waits import LATE_S
 from tests.faults.wires import FROZEN_INSTEAD
@@ -109,6 +110,9 @@ def describe(rows: Sequence[Row], crossing: Crossing, form: Form, short: Form) -
             silent=f"{SILENT_S * 1.5:g}",
             late=f"{LATE_S:g}",
             node=f"{NODE.seconds:g}",
+            changes=CHANGES_EVERY,
+            changed=sum(row.changed for row in rows),
+            returned=sum(row.returned for row in rows),
             load=f"{os.getloadavg()[0]:.0f}",
             hosts=_describe_hosts(rows),
         ),
@@ -228,7 +232,10 @@ Not played here: MySQL and later releases of MongoDB.
 
 Everybody sends when a message is due, whatever happens, with a key, until it is acknowledged; connects
 again after 0.1 to 0.3 s, and up to 5 s when that fails; and resumes. A client leaves a connection that
-owes it an answer for {answer} s, or on which nothing at all came for {silent} s.
+owes it an answer for {answer} s, or on which nothing at all came for {silent} s. One time in {changes}
+somebody edits or deletes a message of their own in place of sending one ({changed:,} were acknowledged),
+and all the while the owner of one group after the other removes somebody and lets them in again
+({returned:,} times).
 
 The judge is the history checker of the tests (`tests/history.py`), over all that was sent and heard, what
 everybody holds at the end, a final read of both stores, the nodes' logs and `chat-service fsck`. *Lost*

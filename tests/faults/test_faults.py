@@ -42,4 +42,6 @@ async def test_a_fault_breaks_no_promise(stage: Stage, people: list[Person], fau
     verdict = await play(stage, people, fault, SHORT)
     print(verdict.row)
     assert verdict.problems == []
+    assert verdict.row.changed > 0
+    assert verdict.row.returned > 0
     assert fault.name.startswith("a client that hangs up") or verdict.row.acknowledged == verdict.row.asked

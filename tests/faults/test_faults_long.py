@@ -55,6 +55,8 @@ async def test_a_fault_breaks_no_promise(stage: Stage, people: list[Person], fau
     keep_verdict(verdict, LONG)
     print(verdict.row)
     assert verdict.problems == []
+    assert verdict.row.changed > 0
+    assert verdict.row.returned > 0
     assert list_unexplained([verdict.row]) == []
     assert fault.name.startswith("a client that hangs up") or verdict.row.acknowledged == verdict.row.asked
 

@@ -71,6 +71,10 @@ class Row:
     is_met: bool | None
     """None: there is no target, or nothing was hit."""
     notes: Sequence[str] = ()
+    changed: int = 0
+    """Edits and deletions that were acknowledged."""
+    returned: int = 0
+    """How often somebody was removed from a chat and let in again."""
     is_short: bool = False
     """Played in the short form."""
 
@@ -128,5 +132,7 @@ def judge(
         target="" if target is None else str(target),
         is_met=is_met,
         notes=tuple(notes),
+        changed=sum(bool(one.acks) for one in (*lived.past.edits, *lived.past.deletions)),
+        returned=sum(stay.until is not None for stay in lived.past.stays),
     )
     return Verdict(row, problems)

@@ -30,6 +30,8 @@ ROW = Row(
     target="5 s",
     is_met=True,
     notes=("A note.",),
+    changed=12,
+    returned=4,
 )
 CROSSING = Crossing(messages=3_000, delivered=3_000, same_node_ms=4.2, other_node_ms=4.9)
 
@@ -59,6 +61,8 @@ def test_what_is_written_can_be_read() -> None:
     assert list_faults(page)["SIGKILL of a node"][3:7] == ["6,000", "0", "0", "0"]
     assert "All targets are met." in page
     assert "- SIGKILL of a node: A note." in page
+    assert "(12 were acknowledged)" in page
+    assert "(4 times)" in page
 
 
 def test_a_row_of_the_short_form_is_marked() -> None:

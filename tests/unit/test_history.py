@@ -138,6 +138,16 @@ def test_a_clean_history_passes() -> None:
     assert check(History()) == []
 
 
+def test_who_leaves_may_miss_what_came_right_before() -> None:
+    past = a_history()
+    del heard_by(past, "cem#1")[3:5]
+    assert check(past) == []
+    heard_by(past, "ben#1")[5]["type"] = "user_left"  # of somebody else it is a change like others
+    heard_by(past, "ben#1")[5] |= {"user_id": CEM, "version": 7}
+    del heard_by(past, "ben#1")[4]
+    assert {one.invariant for one in check(past)} >= {"pushes_have_no_hole"}
+
+
 # --- Defects ----------------------------------------------------------------------------------------------
 
 Defect = Callable[[History], Any]
