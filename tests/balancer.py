@@ -22,9 +22,13 @@ _CONFIGURATION = """\
 global
     maxconn 4000
     stats socket {root}/admin mode 600 level admin
+    log stdout format raw local0 info
 
 defaults
     mode http
+    log global
+    # As config/haproxy/haproxy.cfg has it.
+    log-format "%ci %b/%s %HM %HP %ST %TR/%Tw/%Tc/%Tr/%Ta %tsc %bc/%sc"
     timeout connect 1s
     timeout client 75s
     timeout server 75s

@@ -30,7 +30,7 @@ FAULTS: Sequence[Fault] = (
     ),
     Fault("SIGSTOP of Redis", processes.freeze(lambda stage: stage.redis), NONE),
     Fault("the host of a node unplugged", wires.unplug(lambda stage: stage.nodes[0]), NODE),
-    Fault("the host of MariaDB unplugged", wires.unplug(lambda stage: stage.mariadb), RESTART, is_long=True),
+    Fault("the host of MariaDB unplugged", wires.unplug(lambda stage: stage.mariadb), RESTART),
     Fault(
         "the host of the MongoDB primary unplugged",
         wires.unplug(lambda stage: stage.mongodb.get_primary()),
@@ -53,14 +53,14 @@ FAULTS: Sequence[Fault] = (
     ),
     Fault("connections to MariaDB cut", wires.cut(lambda stage: stage.to_mariadb)),
     Fault("connections to MariaDB half-open", wires.open_half(lambda stage: stage.to_mariadb), is_long=True),
-    Fault("connections to MariaDB silent", wires.silence(lambda stage: stage.to_mariadb), is_long=True),
-    Fault("connections to Redis cut", wires.cut(lambda stage: stage.to_redis), NONE, is_long=True),
+    Fault("connections to MariaDB silent", wires.silence(lambda stage: stage.to_mariadb)),
+    Fault("connections to Redis cut", wires.cut(lambda stage: stage.to_redis), NONE),
     Fault(
         "connections to Redis half-open", wires.open_half(lambda stage: stage.to_redis), NONE, is_long=True
     ),
     Fault("a client that hangs up in the middle of requests", clients.cancel_requests),
     Fault("the disk of the MongoDB primary full", disks.fill_the_disk_of_mongodb, ELECTION, is_long=True),
-    Fault("the disk of MariaDB full", disks.fill_the_disk_of_mariadb, RESTART, is_long=True),
+    Fault("the disk of MariaDB full", disks.fill_the_disk_of_mariadb, RESTART),
     Fault("a clock an hour ahead on one node", processes.set_a_clock_ahead, is_long=True),
     Fault("slow readers", clients.stop_reading),
     Fault("all clients dropped at once", clients.drop_everybody),

@@ -228,7 +228,8 @@ with the durability that production asks for. {connections} connections are open
 send {rate} messages a second. A rolling restart is done under {many} connections and {many_rate} messages
 a second. Nodes are killed one after the other, every {every} s, what is frozen is frozen for {frozen} s,
 and everything comes back on the same data. {hosts}
-Not played here: MySQL and later releases of MongoDB.
+Not played here: MySQL and later releases of MongoDB; and connections to MongoDB that are cut or half-open
+while its members live, because nodes find the members by their own addresses, between which no proxy stands.
 
 Everybody sends when a message is due, whatever happens, with a key, until it is acknowledged; connects
 again after 0.1 to 0.3 s, and up to 5 s when that fails; and resumes. A client leaves a connection that
@@ -238,7 +239,8 @@ and all the while the owner of one group after the other removes somebody and le
 ({returned:,} times).
 
 The judge is the history checker of the tests (`tests/history.py`), over all that was sent and heard, what
-everybody holds at the end, a final read of both stores, the nodes' logs and `chat-service fsck`. *Lost*
+everybody holds at the end, a final read of both stores, the logs of nodes, HAProxy and stores, in which no
+token, password or text may stand, and `chat-service fsck`. *Lost*
 counts what was acknowledged and is not stored, or was not heard by somebody who should have; *doubled*
 one key that is two messages, or one version that is two changes; *misordered* whatever somebody saw in
 another order than others.

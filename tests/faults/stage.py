@@ -165,9 +165,12 @@ class Stage:
         return list(map(str, findings))
 
     def read_logs(self) -> dict[str, str]:
-        """Of all lives of all nodes."""
+        """Of all lives of all nodes, of the balancer, which names every request, and of the stores."""
         files = sorted(self.folder.glob("node*/log-*"))
-        return {f"{one.parent.name}, life {one.name.removeprefix('log-')}": one.read_text() for one in files}
+        logs = {f"{one.parent.name}, life {one.name.removeprefix('log-')}": one.read_text() for one in files}
+        servers = {"HAProxy": self.balancer, "MariaDB": self.mariadb, "Redis": self.redis}
+        servers |= {f"MongoDB member {number}": one for number, one in enumerate(self.mongodb.members, 1)}
+        return logs | {name: one.log.read_text(errors="replace") for name, one in servers.items()}
 
     @property
     def secrets(self) -> set[str]:
@@ -181,10 +184,10 @@ def allow_many_files() -> None:
 
 
 def list_tracebacks(logs: dict[str, str]) -> list[str]:
-    """The lines of nodes' logs that tell of an error of ours, each kind once."""
+    """The lines of nodes' logs that tell of an error of ours, each kind once. Stores tell of their own."""
     found: dict[str, str] = {}
     for name, text in logs.items():
-        for line in text.splitlines():
+        for line in text.splitlines() if name.startswith("node") else ():
             if "Traceback" in line or '"level":"error"' in line:
                 found.setdefault(re.sub(r"[\d:.-]+", "", line[:200]), f"{name}: {line[:200]} … {line[-500:]}")
     return list(found.values())

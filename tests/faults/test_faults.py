@@ -35,6 +35,15 @@ async def people(stage: Stage) -> AsyncIterator[list[Person]]:
     await close_clients()
 
 
+async def test_the_logs_of_all_parts_are_read(stage: Stage, people: list[Person]) -> None:
+    assert people
+    logs = stage.read_logs()
+    parts = ["HAProxy", "MariaDB", "Redis", *(f"MongoDB member {number}" for number in (1, 2, 3))]
+    assert [*sorted(name for name in logs if name.startswith("node")), *parts] == list(logs)
+    assert "POST /api/v1/users/login" in logs["HAProxy"]
+    assert logs["MongoDB member 1"]
+
+
 @pytest.mark.parametrize(
     "fault", [one for one in FAULTS if not one.is_long], ids=lambda one: one.name.replace(" ", "-")
 )
