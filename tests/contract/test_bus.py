@@ -14,20 +14,21 @@ from chat_service.domain.events import ChatChanged, Event
 from chat_service.domain.ids import new_id
 from chat_service.services.ports.bus import Bus
 from tests.eventually import eventually
+from tests.lossy import LossyBus
 
 
 def an_event(version: int = 1) -> ChatChanged:
     return ChatChanged(chat_id=1, version=version, push=b"{}")
 
 
-@pytest.fixture(params=["memory", "redis"])
+@pytest.fixture(params=["memory", "redis", "redis in trouble"])
 async def bus(request: pytest.FixtureRequest) -> AsyncIterator[Bus]:
-    """A bus that is up."""
+    """A bus that is up. The last one loses, doubles and delays a fifth each of what it says to others."""
     made: Bus = MemoryBus()
-    if request.param == "redis":
+    if request.param != "memory":
         # In a thread, because the first test that asks for the servers starts them.
         url = await asyncio.to_thread(request.getfixturevalue, "redis_url")
-        made = RedisBus(url, new_id())
+        made = (RedisBus if request.param == "redis" else LossyBus)(url, new_id())
     await made.connect("a deployment")
     running = asyncio.create_task(made.run())
     await eventually(lambda: made.is_up)
