@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -12,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from bench import background, messages, reading, returning, stores, web
 from bench.report import describe_machine, publish, to_table, write_latest
 from bench.stack import Stack, allow_many_files
-from bench.targets import count_wrong
+from bench.targets import count_wrong, list_unclean
 from tests.programs import MissingProgramError
 from tests.servers import ServerStartError
 
@@ -51,9 +52,9 @@ def main() -> int:
     if asked.publish and len(names) < len(WORKLOADS):
         parser.error("only a run of all workloads is published")
     allow_many_files()
-    found = {"machine": describe_machine(), "workloads": {}, "load_averages": {}}
     columns = (TextColumn("{task.description:<8}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress, Stack() as stack:
+        found: dict[str, Any] = {"machine": describe_machine(stack), "workloads": {}, "load_averages": {}}
         bar = progress.add_task("", total=len(names))
         for name in names:
             progress.update(bar, description=name)
@@ -62,9 +63,13 @@ def main() -> int:
             write_latest(found)
             progress.advance(bar)
     print(to_table(found))
+    if unclean := list_unclean(found["workloads"]):
+        print(f"not clean: {', '.join(unclean)}", file=sys.stderr)
+    if unclean or count_wrong(found["workloads"]):
+        return 1  # and nothing is published
     if asked.publish:
         publish(found)
-    return 1 if count_wrong(found["workloads"]) else 0
+    return 0
 
 
 if __name__ == "__main__":

@@ -12,8 +12,12 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+import pymongo
+
 from bench import scaling
-from bench.targets import TARGETS, Target, count_wrong
+from bench.stack import Stack
+from bench.targets import TARGETS, Target, count_wrong, list_unclean
+from tests.servers import mysql_connection
 
 ROOT = Path(__file__).parents[1]
 LATEST = ROOT / "bench-results" / "latest.json"
@@ -22,15 +26,30 @@ README = ROOT / "README.md"
 _IN_README = re.compile("(?<=<!-- figures: made by scripts/bench -->\n).*(?=<!-- /figures -->)", re.DOTALL)
 
 
-def describe_machine() -> dict[str, Any]:
+def describe_machine(stack: Stack) -> dict[str, Any]:
     """What the numbers depend on besides the code; `load_average` above 0 means that others were at work."""
+    client: pymongo.MongoClient[dict[str, object]]
+    with mysql_connection(stack.mariadb.url) as cursor, pymongo.MongoClient(stack.mongodb.url) as client:
+        cursor.execute("SELECT VERSION()")
+        (mariadb,) = cursor.fetchone() or ("",)
+        mongodb = client.server_info()["version"]
     return {
         "date": f"{datetime.now(UTC):%Y-%m-%d}",
         "cores": os.cpu_count(),
+        "processor": _find_processor(),
+        "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
         "machine": platform.machine(),
         "python": platform.python_version(),
+        "mariadb": mariadb,
+        "mongodb": mongodb,
         "load_average_before": round(os.getloadavg()[0], 2),
     }
+
+
+def _find_processor() -> str:
+    """As Linux names it; empty where it does not say."""
+    found = re.search(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    return found[1].strip() if found else ""
 
 
 def _list_met(found: dict[str, Any]) -> Iterator[tuple[Target, float, float]]:
@@ -54,6 +73,15 @@ def _rows(found: dict[str, Any]) -> list[tuple[str, str, str, str]]:
     wrong = count_wrong(found["workloads"])
     rows.append(
         ("lost, duplicated or misordered deliveries", f"{wrong:,}", "0", "met" if not wrong else "missed")
+    )
+    unclean = len(list_unclean(found["workloads"]))
+    rows.append(
+        (
+            "runs with anything refused, closed or unanswered",
+            f"{unclean}",
+            "0",
+            "missed" if unclean else "met",
+        )
     )
     return rows
 
@@ -95,9 +123,13 @@ def _write_figures(found: dict[str, Any]) -> list[str]:
 
 
 def _write_machine(machine: dict[str, Any]) -> str:
+    parts = [machine["machine"], machine.get("processor"), f"Python {machine['python']}"]
+    if "memory_gb" in machine:
+        parts.insert(2, f"{machine['memory_gb']:g} GB")
+        parts += [f"MariaDB {machine['mariadb']}", f"MongoDB {machine['mongodb']}"]
     return (
-        f"Measured on {machine['date']} on {machine['cores']} cores ({machine['machine']}, Python "
-        f"{machine['python']}), which the server, MariaDB, MongoDB and the load generator share. Every "
+        f"Measured on {machine['date']} on {machine['cores']} cores ({', '.join(filter(None, parts))}), "
+        "which the server, MariaDB, MongoDB and the load generator share. Every "
         "commit is durable: `innodb_flush_log_at_trx_commit=1`, `sync_binlog=1`, binary log on, MongoDB "
         "with `w:majority` and `j:true`. Absolute times of a shared machine mean little; ratios and CPU "
         "seconds do."

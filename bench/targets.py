@@ -150,7 +150,13 @@ TARGETS = (
 
 def count_wrong(results: Any) -> int:
     """Lost, duplicated and misordered deliveries of all runs together; must be 0."""
-    if not isinstance(results, dict):
-        return 0
     own = sum(results.get(name, 0) for name in ("lost", "duplicated", "misordered"))
-    return own + sum(count_wrong(value) for value in results.values())
+    return own + sum(count_wrong(value) for value in results.values() if isinstance(value, dict))
+
+
+def list_unclean(results: Results, name: str = "") -> list[str]:
+    """The runs in which a send was refused or not answered, a socket was closed or not opened, or anything
+    was wrong with a delivery. What they measured is not what they say."""
+    own = [name] if results.get("is_clean") is False else []
+    parts = ((f"{name} {key}".strip(), value) for key, value in results.items() if isinstance(value, dict))
+    return own + [found for key, value in parts for found in list_unclean(value, key)]
