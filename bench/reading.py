@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import random
 import time
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from pymongo.write_concern import WriteConcern
 
 from bench.rest_client import Rate, Request, measure_calls
 from bench.stack import Service, Stack, run_service
+from bench.texts import COUNT, get_text, list_texts
 from chat_service.load.options import LoadOptions
 from chat_service.load.people import Group, make_groups, register_people
 from tests.servers import mysql_connection, with_database
@@ -78,6 +80,7 @@ def fill(service: Service, group: Group, size: int) -> None:
     url = with_database(service.stack.mariadb.url, service.database)
     with mysql_connection(url) as cursor:
         cursor.execute("SET SESSION sql_log_bin = 0, unique_checks = 0, time_zone = '+00:00'")
+        _fill_texts(cursor)
         for first in range(1, size + 1, _CHUNK):
             last = min(size, first + _CHUNK - 1)
             cursor.execute(_INSERT.format(chat=group.id, sender=group.people[1].id, first=first, last=last))
@@ -92,6 +95,16 @@ def fill(service: Service, group: Group, size: int) -> None:
         _fill_bodies(bodies, group.id, size)
 
 
+def _fill_texts(cursor: Any) -> None:
+    """A table of the bench's own, from which SQL takes the text of a message and what it is proven by."""
+    cursor.execute(
+        "CREATE TABLE IF NOT EXISTS bench_texts (number INT PRIMARY KEY, content TEXT CHARACTER SET utf8mb4, "
+        "sha256 BINARY(32))"
+    )
+    rows = [(n, text, hashlib.sha256(text.encode()).digest()) for n, text in enumerate(list_texts())]
+    cursor.executemany("REPLACE INTO bench_texts VALUES (%s, %s, %s)", rows)
+
+
 def _fill_bodies(bodies: Collection[dict[str, Any]], chat_id: int, size: int) -> None:
     for first in range(1, size + 1, _CHUNK):
         documents = list(_make_bodies(chat_id, first, min(size, first + _CHUNK - 1)))
@@ -101,17 +114,13 @@ def _fill_bodies(bodies: Collection[dict[str, Any]], chat_id: int, size: int) ->
 def _make_bodies(chat_id: int, first: int, last: int) -> Iterator[dict[str, Any]]:
     for seq in range(first, last + 1):
         key = Binary.from_uuid(make_id(chat_id, seq), UuidRepresentation.STANDARD)
-        yield {"_id": key, "chat_id": chat_id, "content": make_content(seq)}
+        yield {"_id": key, "chat_id": chat_id, "content": get_text(seq)}
 
 
 def make_id(chat_id: int, seq: int) -> UUID:
     """A UUID of version 7 that follows from the seq, so that both stores get the same one."""
     at_ms = int(_time_of(seq).timestamp() * 1000)
     return UUID(f"{at_ms:012x}7000b{chat_id:03x}{seq:012x}")
-
-
-def make_content(seq: int) -> str:
-    return f"Message {seq} " + "x" * 88
 
 
 def _time_of(seq: int) -> datetime:
@@ -126,9 +135,9 @@ SELECT {{chat}}, seq,
        @id := UNHEX(CONCAT(LPAD(HEX({_FIRST_MS} + seq * 1000), 12, '0'), '7000B',
                            LPAD(HEX({{chat}}), 3, '0'), LPAD(HEX(seq), 12, '0'))),
        seq + 1, 1, {{sender}}, 'text', CONCAT('bench-', seq), REPEAT('0', 32), @id,
-       UNHEX(SHA2(CONCAT('Message ', seq, ' ', REPEAT('x', 88)), 256)),
+       sha256,
        '{_FIRST_AT:%Y-%m-%d}' + INTERVAL seq SECOND, 0
-FROM seq_{{first}}_to_{{last}}
+FROM seq_{{first}}_to_{{last}} JOIN bench_texts ON number = seq % {COUNT}
 """
 
 

@@ -20,6 +20,7 @@ from bson.raw_bson import RawBSONDocument
 
 from bench.reading import fill, make_id
 from bench.stack import Service, Stack
+from bench.texts import COUNT
 from chat_service.load.options import LoadOptions
 from chat_service.load.people import make_groups, register_people
 from tests.servers import mysql_connection, with_database
@@ -52,8 +53,8 @@ def _make_table_with_texts(service: Service, chat_id: int) -> None:
         cursor.execute(f"CREATE TABLE {_TOGETHER} LIKE {_ALONE}")
         cursor.execute(f"ALTER TABLE {_TOGETHER} ADD COLUMN content TEXT")
         cursor.execute(
-            f"INSERT INTO {_TOGETHER} SELECT *, CONCAT('Message ', seq, ' ', REPEAT('x', 88)) FROM {_ALONE} "
-            f"WHERE chat_id = {chat_id}"
+            f"INSERT INTO {_TOGETHER} SELECT {_ALONE}.*, bench_texts.content FROM {_ALONE} "
+            f"JOIN bench_texts ON number = seq % {COUNT} WHERE chat_id = {chat_id}"
         )
         cursor.execute(f"ANALYZE TABLE {_TOGETHER}, {_ALONE}")
 
