@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from itertools import pairwise
 
+import pytest
+
 from bench import audience, stampede
-from bench.scaling import PAGE, plan, read_costs, renew
+from bench.scaling import PAGE, ROOT, plan, read_costs, renew
+
+OPERATIONS = ROOT / "docs" / "operations.md"
 
 
 def test_the_page_is_what_the_program_makes_of_the_published_figures() -> None:
@@ -42,3 +47,20 @@ def test_a_stampede_takes_as_long_as_its_pauses_when_there_is_room() -> None:
     assert 29 < found.all_back_s < 30.1
     assert 14 < found.half_back_s < 16
     assert found.refusals == 0
+
+
+def test_every_socket_pays_for_what_is_asked_of_its_chats() -> None:
+    costs = read_costs()
+    sessions = 2 * costs.session_mariadb_s
+    assert costs.asking_mariadb_s == pytest.approx(sessions + 10 * costs.chat_mariadb_s / 2)
+    quiet = dataclasses.replace(costs, chat_node_s=0.0, chat_mariadb_s=0.0)
+    assert plan(100_000, costs).nodes >= plan(100_000, quiet).nodes
+    assert plan(100_000, costs).mariadb_cores > 1.2 * plan(100_000, quiet).mariadb_cores
+
+
+def test_what_a_message_takes_is_told_alike_to_whoever_sizes_a_deployment() -> None:
+    costs = read_costs()
+    sizing = OPERATIONS.read_text()
+    assert f"{costs.row_bytes:.0f} bytes a message |" in sizing
+    assert f"{costs.text_bytes:.0f} bytes a message," in sizing
+    assert f"{costs.socket_kb:.0f} kB for each socket" in sizing
