@@ -174,6 +174,8 @@ def _durable(connection: Connection) -> Iterator[tuple[Json, int | None]]:
             heard[chat_id] = None if has_left else max(heard.get(chat_id) or 0, frame["version"])
         elif kind == "chat_gone":
             heard[chat_id] = None
+        elif kind == "chat_created":  # the chat is read afresh, and goes on from there
+            heard[chat_id] = max(heard.get(chat_id) or 0, frame["version"])
 
 
 def _is_own_end(frame: Json, connection: Connection) -> bool:

@@ -87,7 +87,9 @@ class Streams:
         published since it was registered. Nothing here awaits."""
         for chat_id, version in memberships.items():
             self._enter(connection, chat_id, version)
-        missed = sorted(self._manager.take_missed(connection), key=lambda one: one.version)
+        # Who joins is told of by way of the chat and of the user, so a change may have come twice.
+        once = {(one.chat_id, one.version): one for one in self._manager.take_missed(connection)}
+        missed = sorted(once.values(), key=lambda one: one.version)
         self._doubt_filled(connection, memberships, missed)
         heard = {
             event.chat_id: self._streams[event.chat_id].delivered

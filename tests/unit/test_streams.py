@@ -677,3 +677,17 @@ async def test_a_handshake_misses_nothing_and_keeps_nothing_afterwards(world: Wo
     assert world.manager.take_missed(second) == changes[3:]
     assert world.manager.take_missed(first) == changes[1:]
     assert world.manager._record == []
+
+
+async def test_what_came_twice_during_a_handshake_is_heard_once(world: World) -> None:
+    """Who joins is told of by way of the chat and of the joiner."""
+    ann, ben, cem = [await world.user() for _ in range(3)]
+    chat_id = await world.group(ann, ben)
+    await world.listen(ann)
+    opening = world.register(ben)
+    memberships = await world.read(opening)
+    joined = await world.add(ann, chat_id, cem)
+    world.hear(joined)
+    world.hear(joined)
+    world.streams.open(opening, memberships)
+    assert heard(opening) == [("user_joined", joined.version)]
