@@ -113,6 +113,16 @@ export class Chat {
     return this.#loader.ensure(fromSeq, toSeq);
   }
 
+  /** What a reply answers, wherever it lies: undefined until `loadOriginal`, null where it is hidden. @param {number} seq */
+  original(seq) {
+    return this.history.findOriginal(seq);
+  }
+
+  /** Loads what a reply answers; what is looked at stays loaded. @param {number} seq */
+  async loadOriginal(seq) {
+    await this.#loader.loadOriginal(seq);
+  }
+
   /** The seq of the first message at or after a time; of the newest one where all are older. @param {Date} date */
   seqAt(date) {
     return this.#loader.seqAt(date);

@@ -8,6 +8,8 @@
 /** Messages kept of a chat that is being looked at, and of one that is not. */
 const KEPT_FOCUSED = 1_000;
 const KEPT_IDLE = 50;
+/** Originals of replies kept apart: more than a screen shows, however far they lie from each other. */
+const KEPT_ORIGINALS = 200;
 
 export class History {
   /** Counts how often all was forgotten, so that what was asked for before is not taken. */
@@ -22,6 +24,11 @@ export class History {
   #hidden = new Set();
   /** Changes of messages that are not loaded, heard while something is loading. @type {Map<number, StoredMessage>} */
   #aside = new Map();
+  /**
+   * Messages that replies answer, outside of what is looked at; null where one is hidden. The oldest go first.
+   * @type {Map<number, StoredMessage|null>}
+   */
+  #originals = new Map();
   #isFocused = false;
   /** The seq around which messages are kept; infinite for the newest. */
   #center = Infinity;
@@ -41,6 +48,11 @@ export class History {
     return this.#hidden.has(seq) || (!this.#messages.has(seq) && this.isLoaded(seq));
   }
 
+  /** A message wherever it is held, also apart from the ranges; null where it is hidden. @param {number} seq */
+  findOriginal(seq) {
+    return this.#messages.get(seq) ?? (this.isHidden(seq) ? null : this.#originals.get(seq));
+  }
+
   /**
    * A message that was heard of. Returns whether it is shown.
    * @param {StoredMessage} message @param {boolean} isNew above all seqs known before
@@ -48,13 +60,16 @@ export class History {
   take(message, isNew) {
     const {seq, version} = message;
     const held = this.#messages.get(seq);
+    const original = this.#originals.get(seq);
     if (held) {
       if (version <= held.version) return false;
     } else if (this.isHidden(seq)) {
       return false;
     } else if (!isNew && !this.isLoaded(seq - 1) && !this.isLoaded(seq + 1)) {
       if (this.#loads && version > (this.#aside.get(seq)?.version ?? 0)) this.#aside.set(seq, message);
-      return false;
+      if (!original || version <= original.version) return false;
+      this.#originals.set(seq, message);
+      return true;
     }
     this.#messages.set(seq, message);
     this.#cover(seq, seq);
@@ -66,6 +81,7 @@ export class History {
   hide(seq) {
     this.#hidden.add(seq);
     this.#messages.delete(seq);
+    if (this.#originals.has(seq)) this.#originals.set(seq, null);
   }
 
   /** The part of a range that is not loaded: from its first missing seq to its last. @param {number} from @param {number} to */
@@ -79,16 +95,23 @@ export class History {
    * Loads a range with `load`, and takes what it answers unless all was forgotten meanwhile.
    * @param {number} from @param {number} to @param {() => Promise<StoredMessage[]>} load ascending
    */
-  async load(from, to, load) {
-    const generation = this.generation;
-    this.#loads++;
-    try {
-      const items = await load();
-      if (generation === this.generation) this.#mergeAll(from, to, items);
-      return items;
-    } finally {
-      if (--this.#loads === 0) this.#aside.clear();
-    }
+  load(from, to, load) {
+    return this.#await(load, (items) => this.#mergeAll(from, to, items));
+  }
+
+  /**
+   * Loads one message with `load`, and keeps it apart: what is looked at stays where it is.
+   * @param {number} seq @param {() => Promise<StoredMessage[]>} load the first one from there on
+   */
+  loadOriginal(seq, load) {
+    return this.#await(load, (items) => {
+      const found = items.find((item) => item.seq === seq);
+      this.#originals.set(seq, found && !this.#hidden.has(seq) ? this.#newestOf(found) : null);
+      for (const oldest of this.#originals.keys()) {
+        if (this.#originals.size <= KEPT_ORIGINALS) break;
+        this.#originals.delete(oldest);
+      }
+    });
   }
 
   /** What is looked at, around which messages are kept. @param {number} from @param {number} to @param {number} lastSeq */
@@ -137,6 +160,20 @@ export class History {
     this.#ranges = [];
     this.#hidden.clear();
     this.#aside.clear();
+    this.#originals.clear();
+  }
+
+  /** @param {() => Promise<StoredMessage[]>} load @param {(items: StoredMessage[]) => void} take unless all was forgotten */
+  async #await(load, take) {
+    const {generation} = this;
+    this.#loads++;
+    try {
+      const items = await load();
+      if (generation === this.generation) take(items);
+      return items;
+    } finally {
+      if (--this.#loads === 0) this.#aside.clear();
+    }
   }
 
   /** @param {number} from @param {number} to @param {StoredMessage[]} items */
@@ -150,13 +187,17 @@ export class History {
 
   /** @param {StoredMessage} item */
   #merge(item) {
+    if (!this.#hidden.has(item.seq)) this.#messages.set(item.seq, this.#newestOf(item));
+  }
+
+  /** What was read, or what was heard of it since. @param {StoredMessage} item */
+  #newestOf(item) {
     const {seq} = item;
-    if (this.#hidden.has(seq)) return;
     let newest = item;
-    for (const other of [this.#messages.get(seq), this.#aside.get(seq)]) {
+    for (const other of [this.#messages.get(seq), this.#aside.get(seq), this.#originals.get(seq)]) {
       if (other && other.version > newest.version) newest = other;
     }
-    this.#messages.set(seq, newest);
+    return newest;
   }
 
   /** @param {number} from @param {number} to */

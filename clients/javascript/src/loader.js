@@ -13,6 +13,8 @@ const PAGE = 100;
 export class Loader {
   /** Blocks of 100 seqs that are being read. @type {Map<number, Promise<unknown>>} */
   #loading = new Map();
+  /** Originals that are being read. @type {Map<number, Promise<unknown>>} */
+  #originals = new Map();
   #account;
   #chat;
   #history;
@@ -37,6 +39,19 @@ export class Loader {
     for (let block = Math.floor((from - 1) / PAGE); block * PAGE < to; block++) blocks.push(block);
     await Promise.all(blocks.map((block) => this.#loadBlock(block)));
     if (generation !== this.#history.generation) await this.ensure(fromSeq, toSeq);
+  }
+
+  /** Loads one message from anywhere, without looking there. @param {number} seq @returns {Promise<unknown>} */
+  loadOriginal(seq) {
+    if (this.#history.findOriginal(seq) !== undefined) return Promise.resolve();
+    let load = this.#originals.get(seq);
+    if (!load) {
+      load = this.#history.loadOriginal(seq, () => this.#read({after: seq - 1, limit: 1}))
+        .then(() => this.#chat.changed("messages"))
+        .finally(() => this.#originals.delete(seq));
+      this.#originals.set(seq, load);
+    }
+    return load;
   }
 
   /** The seq of the first message at or after a time; of the newest one where all are older. @param {Date} date */

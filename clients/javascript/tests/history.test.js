@@ -99,3 +99,33 @@ test("Ranges stay true whatever is loaded, hidden and dropped", async () => {
     }
   }
 });
+
+test("Originals of replies are kept apart, in number and in place, and follow what is heard", async () => {
+  const history = new History();
+  history.focus(5_000, 5_000, 5_000);
+  await history.load(4_901, 5_000, async () => messages(4_901, 5_000));
+  for (let seq = 10; seq <= 4_000; seq += 10) await history.loadOriginal(seq, async () => [aMessage(seq)]);
+  assert.equal(countHeld(history, 4_901, 5_000), 100);
+  assert(!history.isLoaded(4_000), "the ranges know nothing of it");
+  assert.equal(history.findOriginal(4_000)?.seq, 4_000);
+  assert.equal(history.findOriginal(5_000)?.seq, 5_000);
+  assert.equal(history.findOriginal(10), undefined, "the oldest is forgotten, and can be asked for again");
+  assert.equal(history.take(aMessage(4_000, 9_000), false), true);
+  assert.equal(history.findOriginal(4_000)?.version, 9_000);
+  history.hide(4_000);
+  assert.equal(history.findOriginal(4_000), null);
+  await history.loadOriginal(7, async () => {
+    assert.equal(history.take(aMessage(7, 9_001), false), false, "not shown yet");
+    return [aMessage(7)];
+  });
+  assert.equal(history.findOriginal(7)?.version, 9_001);
+  await history.loadOriginal(8, async () => [aMessage(9)]);
+  assert.equal(history.findOriginal(8), null, "what comes in its place says that it is hidden");
+  history.clear();
+  assert.equal(history.findOriginal(7), undefined);
+  await history.loadOriginal(7, async () => {
+    history.clear();
+    return [aMessage(7)];
+  });
+  assert.equal(history.findOriginal(7), undefined);
+});

@@ -21,7 +21,7 @@ export function HistoryPane({ open }) {
       ? html`<${EmptyState} icon="chat" title=${t("conversation.empty.title")} text=${t("conversation.empty.text")} />`
       : html`<${Rows} open=${open} />`}
     ${!isEmpty && html`<${StickyDay} open=${open} />`}
-    <${LoadProblem} loader=${view.loader} />
+    <${LoadProblem} view=${view} />
     <${ToNewest} open=${open} />
   </div>`;
 }
@@ -87,12 +87,13 @@ function drawRow(open, row, isTabStop) {
 }
 
 function originalOf(chat, seq) {
-  return chat.isHidden(seq) ? "hidden" : (chat.message(seq) ?? null);
+  const original = chat.original(seq);
+  return original === null ? "hidden" : (original ?? null);
 }
 
 function authorOf({ chat, people }, { seq, sender_id: senderId }) {
   if (senderId === me.value?.id) return t("chat.you");
-  return people.nameOf(senderId, chat.message(seq)?.sender_username ?? "");
+  return people.nameOf(senderId, chat.original(seq)?.sender_username ?? "");
 }
 
 /** The row that Tab leads to: the one that had the focus, else the newest in view. */
@@ -111,16 +112,16 @@ function StickyDay({ open }) {
   </div>`;
 }
 
-function LoadProblem({ loader }) {
-  const error = loader.error.value;
+function LoadProblem({ view }) {
+  const error = view.loader.error.value;
   const isOnline = connection.value.state === "online";
   useEffect(() => {
-    if (isOnline && loader.error.peek() !== null) loader.retry();
+    if (isOnline && view.loader.hasFailed) view.retry();
   }, [isOnline]);
   if (error === null) return null;
   return html`<div class="load-problem" role="status">
     <p>${errorSentence(error, "history")}</p>
-    <${Button} size="small" icon="retry" onClick=${() => loader.retry()}>${t("action.tryAgain")}</${Button}>
+    <${Button} size="small" icon="retry" onClick=${() => view.retry()}>${t("action.tryAgain")}</${Button}>
   </div>`;
 }
 

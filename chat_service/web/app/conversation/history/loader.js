@@ -11,12 +11,16 @@ const BEYOND_PX = 1_500;
 const MOST_ROWS = 160;
 
 const REST_MS = 90;
+/** An original that could not be loaded is not asked for again before this, unless the network comes back. */
+const ORIGINAL_PAUSE_MS = 10_000;
 
 export class Loader {
   /** Why the last request failed; null when nothing is wrong. */
   error = signal(/** @type {any} */ (null));
 
+  /** Originals that are being loaded, or could not be a moment ago. */
   #originals = new Set();
+  #hasFailed = false;
   #timer = 0;
   #loadView = () => {};
 
@@ -41,20 +45,29 @@ export class Loader {
     else if (this.#timer === 0 && this.error.peek() === null) this.#loadView();
   }
 
-  /** After a failure: asks again for what is in view. */
+  /** Whether something is missing that could not be loaded. */
+  get hasFailed() {
+    return this.#hasFailed || this.error.peek() !== null;
+  }
+
+  /** After a failure: asks again for what is in view. Originals are asked for when their replies are drawn. */
   retry() {
+    this.#hasFailed = false;
+    this.#originals.clear();
     this.error.value = null;
     this.#loadView();
   }
 
   /** The message that a reply answers, which may lie anywhere. */
   async loadOriginal(seq) {
-    if (this.#originals.has(seq)) return;
+    if (this.chat.original(seq) !== undefined || this.#originals.has(seq)) return;
     this.#originals.add(seq);
     try {
-      await this.chat.ensure(seq, seq);
-    } catch {
+      await this.chat.loadOriginal(seq);
       this.#originals.delete(seq);
+    } catch {
+      this.#hasFailed = true;
+      setTimeout(() => this.#originals.delete(seq), ORIGINAL_PAUSE_MS);
     }
   }
 

@@ -123,6 +123,12 @@ export class HistoryView {
     this.loader.load(this.#heights, this.#placedAt, this.#view);
   }
 
+  /** The network is back, or the reader asks: loads what could not be loaded. */
+  retry() {
+    this.loader.retry();
+    this.revision.value += 1;
+  }
+
   /** Shows the newest messages, and follows them from now on. */
   goToEnd() {
     this.anchor = atEnd();

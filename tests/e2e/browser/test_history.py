@@ -1,0 +1,35 @@
+"""What a history shows that lies far apart, and what it says when it shows nothing."""
+
+from __future__ import annotations
+
+import asyncio
+
+from playwright.async_api import expect
+
+from tests.builders import a_direct_chat, a_user
+from tests.e2e.browser.window import Windows
+from tests.process import Process
+
+
+async def test_replies_to_what_lies_all_over_a_long_chat_keep_their_quotes(
+    windows: Windows, service: Process
+) -> None:
+    """More lies between the originals than a client keeps of a chat."""
+    ann, ben = await a_user(service), await a_user(service)
+    chat_id = await a_direct_chat(ann, ben)
+    stored = []
+    for start in range(0, 1_600, 20):
+        texts = [f"Original {start + number}." for number in range(20)]
+        stored += await asyncio.gather(*(ann.say(chat_id, text) for text in texts))
+    for message in sorted(stored, key=lambda one: one["seq"])[::80]:
+        await ben.say(chat_id, f"About: {message['content']}", reply_to_id=message["id"])
+    await ann.put(f"/chats/{chat_id}/read", {"seq": 1_620})
+    screen = await windows.open(ann, f"/chats/{chat_id}", viewport={"width": 1280, "height": 2400})
+    replies = screen.message("About: ")
+    await expect(replies).to_have_count(20)
+    await expect(replies.get_by_role("button").filter(has_text="Original ")).to_have_count(20)
+    async with screen.offline():
+        await screen.is_told("connection.offline")
+    await screen.is_online()
+    await screen.say("Still there?")
+    await expect(replies.get_by_role("button").filter(has_text="Original ")).to_have_count(20)
