@@ -257,6 +257,7 @@ export class Account {
   wentLive() {
     this.socket.settle();
     this.positions.flush();
+    this.presence.resume();
     void this.outbox.flush();
   }
 

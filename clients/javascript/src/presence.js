@@ -9,6 +9,8 @@ export class Presence {
   #lastSeen = new Map();
   /** Asked for on this connection. @type {Set<number>} */
   #asked = new Set();
+  /** Looked for while there was no connection. @type {Set<number>} */
+  #missed = new Set();
   #asking = Promise.resolve();
   #account;
 
@@ -37,6 +39,13 @@ export class Presence {
     this.#account.emitter.emit("presence", {userId});
   }
 
+  /** Connected again: asks for whoever was looked for meanwhile. */
+  resume() {
+    const missed = [...this.#missed];
+    this.#missed.clear();
+    for (const userId of missed) this.isOnline(userId);
+  }
+
   /** The connection is gone, and with it what was known. */
   clear() {
     const known = [...this.#online.keys()];
@@ -47,7 +56,11 @@ export class Presence {
 
   /** One request after the other, for chats that are shown. @param {number} userId */
   #ask(userId) {
-    if (!this.#account.isLive || this.#asked.has(userId)) return;
+    if (!this.#account.isLive) {
+      this.#missed.add(userId);
+      return;
+    }
+    if (this.#asked.has(userId)) return;
     const chat = this.#account.findDirect(userId);
     if (!chat) return;
     this.#asked.add(userId);

@@ -192,6 +192,19 @@ test("Typing and presence come and go", async () => {
   await eventually(() => mai.isOnline(idOf(an)) === true);
 });
 
+test("Who is online is known again after a reconnect, without being looked for once more", async () => {
+  await aDirect();
+  await eventually(() => mai.isOnline(idOf(an)) === true);
+  /** @type {boolean|undefined} */
+  let shown = true;
+  const forget = mai.on("presence", () => { shown = mai.isOnline(idOf(an)); });
+  mai.stop();
+  assert.equal(shown, undefined, "nothing is known without a connection");
+  mai.start();
+  await eventually(() => shown === true);
+  forget();
+});
+
 test("Who was looked for is known to be online as soon as there is a chat", async () => {
   const [lan, hoa] = await Promise.all(["Lan", "Hoa"].map((name) => aPerson(server.url, name)));
   await live(lan);

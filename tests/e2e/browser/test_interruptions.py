@@ -106,6 +106,16 @@ async def test_what_was_queued_outlives_the_page(windows: Windows, service: Proc
     assert await ben.contents() == ["Before", "Kept one", "Kept two"]
 
 
+async def test_who_is_there_is_seen_again_after_an_interruption(windows: Windows, service: Process) -> None:
+    ann, _ = await two_who_talk(windows, service)
+    header = ann.page.get_by_role("main").locator("header").first
+    await expect(header).to_contain_text(ann.words("presence.online"))
+    async with ann.offline():
+        await ann.is_told("connection.offline")
+        await expect(header).not_to_contain_text(ann.words("presence.online"))
+    await expect(header).to_contain_text(ann.words("presence.online"))
+
+
 async def test_every_cut_of_the_socket_is_made_up(windows: Windows, service: Process) -> None:
     """Twenty messages each way while Ben's network comes and goes."""
     ann, ben = await two_who_talk(windows, service)
