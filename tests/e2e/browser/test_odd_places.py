@@ -193,3 +193,26 @@ async def test_on_a_phone_one_thing_is_seen_at_a_time(windows: Windows, service:
     await screen.page.go_back()
     await expect(screen.chat("Pocket")).to_be_visible()
     await expect(screen.composer).to_be_hidden()
+
+
+async def test_a_menu_stays_when_the_keyboard_on_the_screen_goes(windows: Windows, service: Process) -> None:
+    ann, ben = await a_user(service), await a_user(service)
+    chat_id = await a_direct_chat(ann, ben)
+    await ben.say(chat_id, "Press me")
+    low = {"width": PHONE["width"], "height": 480}
+    screen = await windows.open(ann, f"/chats/{chat_id}", viewport=low, has_touch=True, is_mobile=True)
+    await screen.reads("Press me")
+    await screen.composer.tap()
+    await screen.open_menu("Press me")
+    async with screen.page.expect_event("console", lambda message: message.text == "resized"):
+        await screen.page.evaluate("addEventListener('resize', () => console.info('resized'), {once: true})")
+        await screen.page.set_viewport_size(PHONE)
+    menu = screen.page.get_by_role("menu")
+    await expect(menu).to_be_visible()
+    for item in await menu.get_by_role("menuitem").all():
+        await expect(item).to_be_in_viewport(ratio=1)
+    await screen.page.keyboard.press("Escape")
+    await expect(menu).to_have_count(0)
+    await expect(screen.composer).not_to_be_focused()
+    await screen.act("Press me", "reply")
+    await expect(screen.composer).to_be_focused()

@@ -21,7 +21,7 @@ let closeOpenMenu = null;
 /**
  * @param {{
  *   anchor: Element | {x: number, y: number}, items: (MenuItem | "separator")[], label: string, onClose?: () => void,
- * }} options the focus goes back to where it was before
+ * }} options the focus goes back to where it was before, but calls up no keyboard of a touch screen
  * @returns {() => void} closes the menu
  */
 export function openMenu({ anchor, items, label, onClose }) {
@@ -37,7 +37,7 @@ export function openMenu({ anchor, items, label, onClose }) {
     if (anchor instanceof Element && anchor.hasAttribute("aria-haspopup")) anchor.setAttribute("aria-expanded", "false");
     render(null, place);
     place.remove();
-    if (before instanceof HTMLElement && before.isConnected) before.focus({ preventScroll: true });
+    if (before instanceof HTMLElement && before.isConnected && !callsKeyboard(before)) before.focus({ preventScroll: true });
     onClose?.();
   };
   closeOpenMenu = close;
@@ -61,12 +61,14 @@ function Menu({ anchor, items, label, close }) {
 
   useEffect(() => {
     const outside = (event) => !menu.current?.contains(event.target) && close();
+    // The keyboard of a touch screen goes when the menu takes the focus, which changes the size of the window.
+    const replace = () => menu.current && placeMenu(menu.current, anchor);
     addEventListener("pointerdown", outside, true);
-    addEventListener("resize", close);
+    addEventListener("resize", replace);
     addEventListener("blur", close);
     return () => {
       removeEventListener("pointerdown", outside, true);
-      removeEventListener("resize", close);
+      removeEventListener("resize", replace);
       removeEventListener("blur", close);
     };
   }, []);
@@ -104,6 +106,10 @@ function Menu({ anchor, items, label, close }) {
           </button>`,
     )}
   </div>`;
+}
+
+function callsKeyboard(element) {
+  return matchMedia("(pointer: coarse)").matches && element.matches("input, textarea");
 }
 
 /** Below the anchor where there is room, else above; never beyond the edges of the window. */
