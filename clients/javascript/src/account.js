@@ -258,6 +258,7 @@ export class Account {
     this.socket.settle();
     this.positions.flush();
     this.presence.resume();
+    this.outbox.dropSettled();
     void this.outbox.flush();
   }
 
@@ -271,6 +272,7 @@ export class Account {
   #hear(frame) {
     if (frame.type === "connected") {
       this.#clockAheadMs = Date.parse(frame.server_time) - this.now();
+      this.#planRenewal();
       this.#authenticate();
     }
     // The timers of a page in the background are late; this is not.

@@ -178,12 +178,16 @@ export class ChatClient extends Emitter {
 
   // --- Live -------------------------------------------------------------------------------------
 
-  /** Connects, now or as soon as somebody is signed in, and stays connected. */
+  /** Connects, now or as soon as somebody is signed in, and stays connected; also where the service closed one of
+   * too many connections. */
   start() {
-    if (this.#isStarted) return;
+    if (this.#isStarted) {
+      if (this.connection === "stopped") this.#account?.start();
+      return;
+    }
     this.#isStarted = true;
     this.#unwatch = watchPage({
-      wake: () => this.#account?.socket.wake(),
+      wake: (isSeen) => this.#account?.socket.wake(isSeen),
       drop: () => this.#account?.socket.drop(),
       save: () => void this.#account?.save(),
     });

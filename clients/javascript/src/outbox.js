@@ -17,8 +17,9 @@ const TRIES_AFTER_DEFECT = 3;
 /**
  * @typedef {{id: string, order: number, chatId: number, content: string, replyTo: ReplyTo|null, writtenAt: string,
  *   error: {code: string, status: number, detail: string}|null}} OutboxRecord
- * @typedef {{record: OutboxRecord, message: PendingMessage, storing: Promise<void>|null}} Entry `storing` is null
- *   once the record is in storage.
+ * @typedef {{record: OutboxRecord, message: PendingMessage, storing: Promise<void>|null, isSettled?: boolean}} Entry
+ *   `storing` is null once the record is in storage; `isSettled`: another tab has sent it, and it is shown until the
+ *   message itself is here.
  */
 
 export class Outbox {
@@ -46,8 +47,10 @@ export class Outbox {
     this.#isStale = false;
     const {storage} = this.#account;
     const stored = new Map((await storage.list(this.#prefix)).map(([, record]) => [record.id, record]));
-    for (const [id, {storing}] of this.#entries) {
-      if (!storing && !stored.has(id) && !storage.hasFailed) this.#entries.delete(id);
+    for (const [id, entry] of this.#entries) {
+      if (entry.storing || stored.has(id) || storage.hasFailed) continue;
+      if (this.#account.isLive || entry.record.error) this.#entries.delete(id);
+      else entry.isSettled = true;
     }
     for (const [id, record] of stored) {
       const held = this.#entries.get(id);
@@ -56,6 +59,15 @@ export class Outbox {
       this.#lastOrder = Math.max(this.#lastOrder, record.order);
     }
     for (const chat of this.#account.chats.values()) this.show(chat);
+  }
+
+  /** In step with the service: what other tabs have sent meanwhile is here. */
+  dropSettled() {
+    for (const {record, isSettled} of this.#entries.values()) {
+      if (!isSettled) continue;
+      this.#entries.delete(record.id);
+      this.#showAgain(record.chatId);
+    }
   }
 
   /** Another tab has written to the storage. */
@@ -144,13 +156,12 @@ export class Outbox {
   }
 
   #startAll() {
-    for (const {record} of this.#entries.values()) if (!record.error) this.#start(record.chatId);
+    for (const entry of this.#entries.values()) if (isWaiting(entry)) this.#start(entry.record.chatId);
   }
 
   #hasWork() {
     if (!this.#account.isLive) return false;
-    for (const entry of this.#entries.values()) if (!entry.record.error) return true;
-    return false;
+    return [...this.#entries.values()].some(isWaiting);
   }
 
   /** @param {number} chatId */
@@ -192,7 +203,7 @@ export class Outbox {
     let next;
     for (const entry of this.#entries.values()) {
       const {record} = entry;
-      if (record.chatId !== chatId || record.error) continue;
+      if (record.chatId !== chatId || !isWaiting(entry)) continue;
       if (!next || record.order < next.record.order) next = entry;
     }
     return next;
@@ -259,6 +270,11 @@ export class Outbox {
       ...(error && {error: new ChatError(error.code, error)}),
     };
   }
+}
+
+/** @param {Entry} entry */
+function isWaiting({record, isSettled}) {
+  return !record.error && !isSettled;
 }
 
 /** A key that no other device draws. */

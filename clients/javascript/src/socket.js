@@ -39,6 +39,8 @@ export class Socket {
   /** Counts connections, so that what belongs to a former one is recognised. */
   #generation = 0;
   #isWanted = false;
+  /** The server asked not to come back, until the user turns to this page again. */
+  #isResting = false;
   /** Pause asked for by `server_restarting`. */
   #restartMs = 0;
   #heartbeatMs = 20_000;
@@ -67,18 +69,23 @@ export class Socket {
   start() {
     if (this.#isWanted) return;
     this.#isWanted = true;
+    this.#isResting = false;
     this.#attempts = 0;
     void this.#connect();
   }
 
   stop() {
-    this.#isWanted = false;
+    this.#isWanted = this.#isResting = false;
     this.#leave(1000);
     this.#set("stopped", null);
   }
 
-  /** The network or the page has come back: try now, or make sure that the connection still lives. */
-  wake() {
+  /**
+   * The network or the page has come back: try now, or make sure that the connection still lives.
+   * @param {boolean} [isSeen] whether the user looks at the page
+   */
+  wake(isSeen = true) {
+    if (this.#isResting && isSeen) this.start();
     if (!this.#isWanted) return;
     if (this.state === "offline") {
       this.#attempts = 0;
@@ -222,7 +229,9 @@ export class Socket {
     const comesBack = this.#on.onclose(code, reason);
     if (!this.#isWanted) return;
     if (!comesBack) {
-      this.#set("offline", null);
+      this.#isWanted = false;
+      this.#isResting = true;
+      this.#set("stopped", null);
       return;
     }
     const cap = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.min(this.#attempts++, 10));

@@ -153,7 +153,7 @@ test("What two tabs write is sent once, in order, by one tab at a time", async (
   assert.deepEqual(await browser.storage.list("text/"), []);
 });
 
-test("What an offline tab has written is sent by another tab, and shown as sent in both", async () => {
+test("What a tab without a connection has written is sent by another tab, and shown all the time", async () => {
   const {first, second, browser} = await twoTabs();
   const mine = await first.openDirect(idOf(an));
   await eventually(() => second.chats.has(mine.id));
@@ -161,6 +161,37 @@ test("What an offline tab has written is sent by another tab, and shown as sent 
   first.stop();
   mine.send("from the tab that is stopped");
   await eventually(() => theirs.lastMessage?.content === "from the tab that is stopped");
-  await eventually(() => mine.pending.length === 0);
+  await eventually(() => chatOf(second, mine.id).pending.length === 0);
+  await pause(200);
   assert.deepEqual(await browser.storage.list("text/"), []);
+  assert.equal(mine.pending[0]?.content, "from the tab that is stopped", "nothing else of it is here yet");
+  first.start();
+  await eventually(() => mine.pending.length === 0);
+  assert.deepEqual(await textsOf(mine), ["from the tab that is stopped"]);
+  assert.deepEqual(await textsOf(theirs), ["from the tab that is stopped"]);
+});
+
+test("The oldest of too many tabs comes to rest, and goes on when it is told to", async () => {
+  const crowded = await Server.start({CHAT_RATE_LIMITS_ENABLED: "true"});
+  const browser = aBrowser();
+  const [first, ...others] = Array.from({length: 21}, () => aTab(crowded.url, browser));
+  try {
+    const username = aName("mai");
+    await first.register({username, email: `${username}@example.org`, password: PASSWORD});
+    for (const tab of [first, ...others]) {
+      await tab.restore();
+      tab.start();
+      await live(tab);
+    }
+    await eventually(() => first.connection === "stopped", "the first comes to rest");
+    assert.equal(first.retryAt, null);
+    await pause(1_000);
+    assert.equal(first.connection, "stopped", "by itself it does not push another one out");
+    others[0].stop();
+    first.start();
+    await live(first);
+  } finally {
+    for (const tab of [first, ...others]) tab.stop();
+    await crowded.remove();
+  }
 });

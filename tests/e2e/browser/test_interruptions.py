@@ -116,6 +116,38 @@ async def test_who_is_there_is_seen_again_after_an_interruption(windows: Windows
     await expect(header).to_contain_text(ann.words("presence.online"))
 
 
+async def test_one_tab_too_many_comes_to_rest_and_goes_on_when_told_to(
+    windows: Windows, service: Process
+) -> None:
+    """The service closes the oldest of too many sockets; here its close is sent in its place."""
+    ann, ben = await a_user(service), await a_user(service)
+    chat_id = await a_direct_chat(ann, ben)
+    screen = await windows.open(ann)
+    sockets: list[WebSocketRoute] = []
+
+    async def answer(socket: WebSocketRoute) -> None:
+        socket.connect_to_server()
+        sockets.append(socket)
+
+    await screen.context.route_web_socket("**/api/**", answer)
+    await screen.page.goto(f"/chats/{chat_id}")
+    await ben.say(chat_id, "Before")
+    await screen.reads("Before")
+    await screen.is_online()
+    await sockets[-1].close(code=4009, reason="too_many_connections")
+    await screen.is_told("connection.stopped")
+    await ben.say(chat_id, "Meanwhile")
+    await screen.write("Me too")
+    await screen.has_status("Me too", "queued")
+    await screen.reads_nothing_of("Meanwhile")
+    await screen.button("connection.start").first.click()
+    await screen.reads("Meanwhile")
+    await screen.has_status("Me too", "sent")
+    await expect(
+        screen.page.get_by_role("status").filter(has_text=screen.words("connection.stopped"))
+    ).to_have_count(0)
+
+
 async def test_every_cut_of_the_socket_is_made_up(windows: Windows, service: Process) -> None:
     """Twenty messages each way while Ben's network comes and goes."""
     ann, ben = await two_who_talk(windows, service)
