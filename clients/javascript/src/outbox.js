@@ -25,6 +25,8 @@ const TRIES_AFTER_DEFECT = 3;
 export class Outbox {
   /** By `client_message_id`, in the order in which they were written. @type {Map<string, Entry>} */
   #entries = new Map();
+  /** Ids of what was removed, as long as the storage may still hold it. @type {Set<string>} */
+  #gone = new Set();
   /** Chats being sent to now. @type {Map<number, Promise<void>>} */
   #sending = new Map();
   #isFlushing = false;
@@ -52,7 +54,9 @@ export class Outbox {
       if (this.#account.isLive || entry.record.error) this.#entries.delete(id);
       else entry.isSettled = true;
     }
+    for (const id of this.#gone) if (!stored.has(id)) this.#gone.delete(id);
     for (const [id, record] of stored) {
+      if (this.#gone.has(id)) continue;
       const held = this.#entries.get(id);
       const isSame = held && (held.storing || held.record.error?.code === record.error?.code);
       if (!isSame) this.#entries.set(id, {record, message: this.#makeMessage(record), storing: null});
@@ -222,6 +226,7 @@ export class Outbox {
   /** @param {Entry} entry */
   #remove({record, storing}) {
     if (!this.#entries.delete(record.id)) return;
+    this.#gone.add(record.id);
     void Promise.resolve(storing)
       .then(() => this.#account.storage.delete(this.#key(record)))
       .then(() => this.#tellTabs());

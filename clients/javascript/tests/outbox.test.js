@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import {after, before, test} from "node:test";
 import {ChatClient, MemoryStorage} from "../src/index.js";
 import {Network} from "./network.js";
-import {aPerson, chatOf, eventually, idOf, keep, messageOf, pause, stopAll, textsOf} from "./people.js";
+import {PASSWORD, aBrowser, aName, aPerson, aTab, chatOf, eventually, idOf, keep, live, messageOf, pause, stopAll, textsOf} from "./people.js";
 import {tokenStore} from "./platform.js";
 import {Server} from "./server.js";
 
@@ -120,6 +120,48 @@ test("Who was removed while offline sees the message fail, and the chat go", asy
   assert.deepEqual(again.pending.map((one) => [one.content, one.error?.code]), [["too late", "not_found"]]);
   again.retry(again.pending[0]);
   await eventually(() => theirs.lastMessage?.content === "too late");
+});
+
+test("What is acknowledged while the storage is being read does not come back", async () => {
+  const storage = new MemoryStorage();
+  /** @type {Promise<void>|null} */
+  let hold = null;
+  const slow = new Proxy(storage, {
+    get: (target, name) => async (/** @type {any[]} */ ...given) => {
+      const answer = await /** @type {any} */ (target)[name](...given);
+      if (name === "list") await hold;
+      return answer;
+    },
+  });
+  const device = {...aBrowser(), storage: slow};
+  const writing = aTab(network.url, device);
+  const username = aName("mai");
+  await writing.register({username, email: `${username}@example.org`, password: PASSWORD});
+  writing.start();
+  await live(writing);
+  const mine = await writing.openDirect(idOf(an));
+  const other = aTab(network.url, device);
+  await other.restore();
+  other.start();
+  await live(other);
+  network.judge = (frame) => (frame.type === "ack" || frame.type === "new_message" ? "drop" : "pass");
+  mine.send("once");
+  await eventually(() => chatOf(other, mine.id).pending.length === 1);
+  let release = () => {};
+  hold = new Promise((resolve) => { release = resolve; });
+  chatOf(other, mine.id).send("makes the first tab read");
+  await pause(100);
+  network.judge = () => "pass";
+  network.cut();
+  await eventually(() => mine.pending.length === 0, "acknowledged after the reconnect");
+  release();
+  hold = null;
+  for (let looks = 0; looks < 20; looks++) {
+    assert.deepEqual(mine.pending.filter((one) => one.content === "once"), []);
+    await pause(10);
+  }
+  writing.stop();
+  other.stop();
 });
 
 test("Rate limits are waited for", async () => {
