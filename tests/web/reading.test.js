@@ -31,8 +31,8 @@ const allKnown = { isKnown: () => true, isHidden: () => false };
 
 describe("the unread line", () => {
   it("stands where one stopped when a chat is opened", () => {
-    assert.equal(new Reading(aChat({ lastSeq: 10, readSeq: 7 })).unreadFrom.value, 8);
-    assert.equal(new Reading(aChat({ lastSeq: 10, readSeq: 10 })).unreadFrom.value, null);
+    assert.equal(aReader(aChat({ lastSeq: 10, readSeq: 7 })).reading.unreadFrom.value, 8);
+    assert.equal(aReader(aChat({ lastSeq: 10, readSeq: 10 })).reading.unreadFrom.value, null);
   });
 
   it("does not appear under the eyes of somebody who reads along", () => {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 
 from playwright.async_api import expect
@@ -193,6 +194,21 @@ async def test_on_a_phone_one_thing_is_seen_at_a_time(windows: Windows, service:
     await screen.page.go_back()
     await expect(screen.chat("Pocket")).to_be_visible()
     await expect(screen.composer).to_be_hidden()
+
+
+async def test_on_a_phone_nothing_is_read_behind_the_details(windows: Windows, service: Process) -> None:
+    ann, ben = await a_user(service), await a_user(service)
+    path = f"/chats/{await a_direct_chat(ann, ben)}"
+    screen = await windows.open(ann, path, viewport=PHONE, has_touch=True)
+    other = await windows.open(ben, path)
+    await screen.button("details.region").tap()
+    await expect(screen.composer).to_be_hidden()
+    await other.say("Are you reading this?")
+    await expect(screen.page).to_have_title(re.compile(r"^\(1\) "))
+    await other.has_status("Are you reading this?", "delivered")
+    await screen.page.go_back()
+    await other.has_status("Are you reading this?", "read")
+    await expect(screen.page).not_to_have_title(re.compile(r"^\("))
 
 
 async def test_a_menu_stays_when_the_keyboard_on_the_screen_goes(windows: Windows, service: Process) -> None:

@@ -5,16 +5,17 @@
 
 import { effect, signal, untracked } from "@preact/signals";
 import { lazyDialog } from "../lazy.js";
-import { chatRevision, client, me } from "../state.js";
+import { chatRevision, client, me, route } from "../state.js";
 import { dayNumber } from "../time.js";
 import { openMenu } from "../ui/index.js";
+import { isWide } from "../window-size.js";
 import { Actions } from "./actions.js";
 import { Announcer } from "./announcer.js";
 import { Composing } from "./composer/composing.js";
 import { atEnd, atRow } from "./history/anchor.js";
 import { HistoryView } from "./history/view.js";
 import { People } from "./people.js";
-import { Reading } from "./reading.js";
+import { isAttentive, Reading } from "./reading.js";
 
 const openDateDialog = lazyDialog(() => import("./dialogs/date-dialog.js"), "DateDialog");
 const openReadersDialog = lazyDialog(() => import("./dialogs/readers-dialog.js"), "ReadersDialog");
@@ -45,7 +46,7 @@ export class OpenChat {
   constructor(chat) {
     this.chat = chat;
     this.people = new People(chat);
-    this.reading = new Reading(chat);
+    this.reading = new Reading(chat, () => isAttentive() && !isCovered());
     this.composing = new Composing(chat);
     this.actions = new Actions(this);
     this.announcer = new Announcer(this.people);
@@ -58,23 +59,28 @@ export class OpenChat {
   start() {
     const { chat } = this;
     if (chat.type === "group" && chat.participants === null) chat.loadParticipants().catch(() => {});
-    const follow = () => this.reading.follow(this.view.isNearEnd.peek());
     this.#ends = [
       effect(() => {
         chatRevision(chat.id).value;
-        untracked(follow);
+        untracked(() => this.#follow());
+      }),
+      effect(() => {
+        isCovered();
+        untracked(this.look);
       }),
       client.on("message", ({ chat: where, message }) => where === chat && this.announcer.add(message)),
     ];
-    const onAttention = () => {
-      follow();
-      this.reading.see(this.view.lastInView, this.view.rows);
-    };
     for (const [target, type] of ATTENTION_CHANGES) {
-      target.addEventListener(type, onAttention);
-      this.#ends.push(() => target.removeEventListener(type, onAttention));
+      target.addEventListener(type, this.look);
+      this.#ends.push(() => target.removeEventListener(type, this.look));
     }
   }
+
+  /** The reader may have turned to the chat, or away from it. */
+  look = () => {
+    this.#follow();
+    this.reading.see(this.view.lastInView, this.view.rows);
+  };
 
   stop() {
     for (const end of this.#ends) end();
@@ -131,6 +137,10 @@ export class OpenChat {
     if (items.length > 0) openMenu({ anchor, items, label: this.actions.menuLabel });
   }
 
+  #follow() {
+    this.reading.follow(this.view.isNearEnd.peek());
+  }
+
   #firstPlace() {
     const { chat } = this;
     const place = places.get(chat.id);
@@ -138,6 +148,11 @@ export class OpenChat {
     const unreadFrom = this.reading.unreadFrom.peek();
     return unreadFrom === null ? atEnd() : atRow(unreadFrom, UNREAD_OFFSET_PX);
   }
+}
+
+/** On a narrow window the details lie over the chat. */
+function isCovered() {
+  return !isWide.value && route.value.name === "chat" && route.value.details;
 }
 
 function idOf(message) {

@@ -20,9 +20,9 @@ export class Reading {
 
   /**
    * @param {any} chat
-   * @param {() => boolean} [attentive]
+   * @param {() => boolean} attentive whether somebody can be looking at the chat
    */
-  constructor(chat, attentive = isAttentive) {
+  constructor(chat, attentive) {
     this.#chat = chat;
     this.#isAttentive = attentive;
     this.#isCaughtUp = chat.unread === 0;
