@@ -119,7 +119,9 @@ class Release:
     version: str
     """Changes when any file does: part of the addresses that browsers may keep for ever."""
     files: Mapping[str, Asset]
-    """By path below `web/`; `index.html` and the manifest are among them."""
+    """By path below `web/`; `index.html`, the manifest and the service worker are among them."""
+    merged_sheets: tuple[str, ...] = ()
+    """Paths of the style sheets that have become one, which the page names in their place."""
 
     def pack(self) -> None:
         """Make every form of every file; takes about a second."""
@@ -173,25 +175,27 @@ def make_short(text: str) -> str:
     return _INDENT.sub("", _COMMENT.sub(lambda comment: "\n" * comment[0].count("\n"), text))
 
 
-def merge_sheets(files: dict[str, Asset]) -> None:
-    """Make one of the style sheets that the page names: shorter together, and one request instead of many."""
+def merge_sheets(files: dict[str, Asset]) -> tuple[str, ...]:
+    """Make one of the style sheets that the page names: shorter together, and one request instead of many.
+    Returns their paths."""
     page = files["index.html"].content.decode()
     paths = _SHEET.findall(page)
     if not paths:
-        return
+        return ()
     files[_ALL_SHEETS] = Asset(b"\n".join(files[path].content for path in paths), ".css")
     before, *rest = _SHEET.split(page)[::2]
     link = f'    <link rel="stylesheet" href="/assets/{_ALL_SHEETS}">\n'
     files["index.html"] = Asset(f"{before}{link}{''.join(rest)}".encode(), ".html")
+    return tuple(paths)
 
 
 def _read(found: Mapping[str, Path]) -> Release:
     files = {path: _read_file(path, file) for path, file in sorted(found.items())}
-    merge_sheets(files)
+    merged = merge_sheets(files)
     whole = sha256()
     for path, asset in files.items():
         whole.update(f"{path} {asset.tag}\n".encode())
-    return Release(whole.hexdigest()[:12], files)
+    return Release(whole.hexdigest()[:12], files, merged)
 
 
 def _read_file(path: str, file: Path) -> Asset:

@@ -39,11 +39,14 @@ _PAGE_HEADERS = {
     "Vary": "Accept",
     "X-Frame-Options": "DENY",
 }
+_WORKER_HEADERS = {**_REVALIDATED, "Content-Security-Policy": "default-src 'none'; connect-src 'self'"}
 # Below these an unknown address is a mistake, never a place in the client.
-_NO_PLACES = frozenset(
+NO_PLACES = frozenset(
     {"api", "assets", "asyncapi.json", "docs", "health", "livez", "metrics", "openapi.json", "readyz"}
 )
 _ASSETS = "/assets/"
+_WORKER_RELEASE = '{ version: "", files: [""] }'
+_KEPT_ICONS = frozenset({"icons/icon.svg", "icons/icon-192.png"})
 _IMPORT_MAP = re.compile(r'<script type="importmap">(.*?)</script>', re.DOTALL)
 _MODULE_SCRIPT = re.compile(r'<script type="module" src="/assets/([^"]+)">')
 # What a module imports when it is loaded; `import(…)` comes later, if ever.
@@ -56,6 +59,7 @@ def install_web(app: FastAPI) -> None:
         "/": client.get_page,
         "/assets/{path:path}": client.get_asset,
         "/manifest.webmanifest": client.get_manifest,
+        "/service-worker.js": client.get_service_worker,
         "/favicon.ico": client.get_favicon,
     }.items():
         app.add_route(path, answer, methods=["GET", "HEAD"], include_in_schema=False)
@@ -100,6 +104,12 @@ class WebClient:
     async def get_manifest(self, request: Request) -> Response:
         return self._answer_file(request, "manifest.webmanifest")
 
+    async def get_service_worker(self, request: Request) -> Response:
+        """Beside the page, because a worker has no say above its own address."""
+        environment = request.app.state.services.settings.environment
+        release = self._files.get_release(may_change=environment is Environment.DEVELOPMENT)
+        return build_worker(release).answer(request, _WORKER_HEADERS)
+
     async def get_favicon(self, request: Request) -> Response:
         """For who does not read the page, which names its icon."""
         return self._answer_file(request, "icons/icon.svg")
@@ -112,7 +122,7 @@ def is_place(scope: Scope) -> bool:
     """Whether somebody navigates to an address that only the client could know."""
     if scope["type"] != "http" or scope["method"] not in {"GET", "HEAD"}:
         return False
-    if inner_path(scope).lstrip("/").partition("/")[0] in _NO_PLACES:
+    if inner_path(scope).lstrip("/").partition("/")[0] in NO_PLACES:
         return False
     return "text/html" in Request(scope).headers.get("accept", "")
 
@@ -144,6 +154,25 @@ def render_page(release: Release, prefix: str) -> str:
     )
 
 
+@lru_cache(maxsize=8)
+def build_worker(release: Release) -> Asset:
+    """The service worker, which names the version and what it keeps of it."""
+    kept = {"version": release.version, "files": list_kept(release)}
+    source = release.files["service-worker.js"].content.decode()
+    return Asset(source.replace(_WORKER_RELEASE, json.dumps(kept), 1).encode(), ".js")
+
+
+def list_kept(release: Release) -> list[str]:
+    """Paths of what the page needs now or later: not the sheets that have become one, nor the icons that only
+    an installation asks for."""
+    merged = set(release.merged_sheets)
+    return [
+        path
+        for path in release.files
+        if (path.endswith((".js", ".css")) and "/" in path and path not in merged) or path in _KEPT_ICONS
+    ]
+
+
 def list_modules(page: str, files: Mapping[str, Asset]) -> list[str]:
     """Paths of the modules that the page's module scripts import, directly or not, nearest first."""
     import_map = _IMPORT_MAP.search(page)
@@ -169,6 +198,7 @@ def content_security_policy(page: str) -> str:
 
     `connect-src 'self'` covers the socket in every browser that knows import maps. Images of other origins
     are left out on purpose: they would tell whoever owns them who reads, when, and from which address.
+    Browsers ask for a trusted address of the service worker, hence one policy, which has no other to give.
     """
     hashes = [b64encode(sha256(text.encode()).digest()).decode() for text in _IMPORT_MAP.findall(page)]
     return "; ".join(
@@ -185,6 +215,6 @@ def content_security_policy(page: str) -> str:
             "form-action 'self'",
             "frame-ancestors 'none'",
             "require-trusted-types-for 'script'",
-            "trusted-types 'none'",
+            "trusted-types service-worker",
         ]
     )

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import gzip
 import hashlib
+import json
 import re
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from fastapi import FastAPI
 
 from chat_service.app import create_app
 from chat_service.routes.assets import FOLDERS, MEDIA_TYPES, make_short
-from chat_service.routes.web import FOLDER
+from chat_service.routes.web import FOLDER, NO_PLACES
 from tests.builders import PASSWORD
 from tests.node import Node, make_settings
 
@@ -106,7 +107,7 @@ async def test_the_policy_lets_nothing_in_but_files_of_this_origin(http: httpx2.
         "form-action": "'self'",
         "frame-ancestors": "'none'",
         "require-trusted-types-for": "'script'",
-        "trusted-types": "'none'",
+        "trusted-types": "service-worker",
     }
     assert answer.headers["x-frame-options"] == "DENY"
     assert answer.headers["x-content-type-options"] == "nosniff"
@@ -181,6 +182,28 @@ async def test_another_version_s_address_is_answered_but_not_to_be_kept(http: ht
     answer = await http.get("/assets/0123456789ab/app/main.js")
     assert answer.status_code == 200
     assert answer.headers["cache-control"] == "no-cache"
+
+
+async def test_the_service_worker_names_what_it_keeps_and_reaches_nothing_else(
+    http: httpx2.AsyncClient,
+) -> None:
+    version = version_in((await http.get("/")).text)
+    answer = await http.get("/service-worker.js")
+    assert answer.headers["content-type"] == "text/javascript; charset=utf-8"
+    assert answer.headers["cache-control"] == "no-cache"
+    assert answer.headers["content-security-policy"] == "default-src 'none'; connect-src 'self'"
+    (release,) = re.findall(r"= (\{.*\});$", answer.text, re.MULTILINE)
+    kept = json.loads(release)
+    assert kept["version"] == version
+    assert {"app/main.js", "i18n/vi.js", "sdk/index.js", "style/page.css", "style/panels.css"} <= set(
+        kept["files"]
+    )
+    assert "style/base.css" not in kept["files"]
+    for path in kept["files"]:
+        file = await http.get(f"/assets/{version}/{path}")
+        assert (file.status_code, file.headers["cache-control"]) == (200, YEAR), path
+    (elsewhere,) = re.findall(r"ELSEWHERE = (\[.*\]);", answer.text)
+    assert set(json.loads(elsewhere)) == NO_PLACES
 
 
 async def test_manifest_and_icon(http: httpx2.AsyncClient) -> None:
@@ -300,6 +323,7 @@ async def test_a_mounted_service_s_page_asks_for_everything_below_its_path(
         assert address.startswith("/chat/")
         assert (await mounted.get(address)).status_code == 200, address
     assert (await mounted.get("/chats/7", headers=NAVIGATION)).status_code == 404
+    assert (await mounted.get("/chat/service-worker.js")).status_code == 200
     assert (await mounted.get("/chat/api/nothing", headers=NAVIGATION)).status_code == 404
 
 
@@ -329,7 +353,7 @@ def build(kind: str, target: Path) -> Path:
 def test_the_wheel_holds_the_client_and_the_sdk_as_files(tmp_path: Path) -> None:
     with zipfile.ZipFile(build("wheel", tmp_path)) as wheel:
         packed: dict[str, Any] = {one.filename: one for one in wheel.infolist()}
-        for path in ["index.html", "manifest.webmanifest", *list_files()]:
+        for path in ["index.html", "manifest.webmanifest", "service-worker.js", *list_files()]:
             entry = packed[f"chat_service/web/{path}"]
             assert entry.external_attr >> 28 != 0o12, path  # a symbolic link
             assert wheel.read(entry) == (FOLDER / path).read_bytes()

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
-from playwright.async_api import Route, WebSocketRoute, expect
+from playwright.async_api import WebSocketRoute, expect
 
 from tests.builders import a_direct_chat, a_user
 from tests.e2e.browser.screens import WAIT_MS, Screen
@@ -70,37 +70,24 @@ async def test_a_server_that_restarts_is_one_quiet_line(
 
 
 async def test_what_was_queued_outlives_the_page(windows: Windows, service: Process) -> None:
-    """The page comes from the server, but nothing of its API: neither calls nor socket."""
     ann, ben = await two_who_talk(windows, service)
     await ann.say("Before")
     await ben.reads("Before")
     await ann.keeps('"last_seq":1')
-
-    async def refuse(route: Route) -> None:
-        await route.abort("internetdisconnected")
-
-    is_cut = True
-
-    async def answer(socket: WebSocketRoute) -> None:
-        if is_cut:
-            await socket.close(code=1001)
-        else:
-            socket.connect_to_server()
-
+    await ann.page.evaluate("async () => { await navigator.serviceWorker.ready; }")
     await ann.context.set_offline(True)
     await ann.write("Kept one")
     await ann.write("Kept two")
     await ann.has_status("Kept two", "queued")
-    await ann.context.route("**/api/**", refuse)
-    await ann.context.route_web_socket("**/api/**", answer)
-    await ann.context.set_offline(False)
     await ann.page.reload()
     await ann.reads("Before")
     await ann.has_status("Kept one", "queued")
     await ann.has_status("Kept two", "queued")
-    is_cut = False
-    await ann.context.unroute("**/api/**")
-    await ann.page.reload()
+    await ann.is_told("connection.offline")
+    await ann.page.goto("/settings/devices")
+    await ann.page.go_back()
+    await ann.has_status("Kept two", "queued")
+    await ann.context.set_offline(False)
     await ben.reads("Kept two")
     await ann.has_status("Kept two", "read")
     assert await ben.contents() == ["Before", "Kept one", "Kept two"]
@@ -177,7 +164,7 @@ async def test_a_part_that_could_not_be_loaded_comes_with_the_network(
 ) -> None:
     """The pages for signing in are loaded when the page is idle; here that fails at first."""
     ann = await a_user(service)
-    screen = await windows.open(ann)
+    screen = await windows.open(ann, service_workers="block")
     part = "**/account-pages.js"
     await screen.context.route(part, lambda route: route.abort("internetdisconnected"))
     async with screen.page.expect_event("requestfailed", lambda request: "account-pages" in request.url):

@@ -18,6 +18,8 @@ PHONE = {"width": 390, "height": 844}
 # The browser's own reports of requests that got no answer, or a refusal: those are what many tests are about.
 _GONE = re.compile(r"net::ERR_(CONNECTION_\w+|INTERNET_DISCONNECTED|EMPTY_RESPONSE|NETWORK_CHANGED)")
 _EXPECTED = re.compile(r"Failed to load resource: |WebSocket connection to ")
+_WITHOUT_WORKER = "Service Worker registration blocked by Playwright"
+"""Said with `service_workers="block"`: requests that a worker answers cannot be made to fail."""
 _WATCH = """
 addEventListener("securitypolicyviolation", (event) => {
   console.error(`policy: ${event.violatedDirective} ${event.blockedURI} ${event.sample}`);
@@ -88,6 +90,8 @@ class Windows:
 
     def _is_expected(self, message: ConsoleMessage) -> bool:
         """A refused call, a socket that ended, and what is asked of a server that is gone."""
+        if message.text == _WITHOUT_WORKER:
+            return True
         url = str(message.location.get("url", ""))
         is_call = url.startswith(f"{self._service.url}/api/") or "WebSocket" in message.text
         is_gone = url.startswith(self._service.url) and _GONE.search(message.text) is not None
