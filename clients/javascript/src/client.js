@@ -3,6 +3,7 @@
 import {Account} from "./account.js";
 import {ChatError, asChatError} from "./errors.js";
 import {Emitter} from "./emitter.js";
+import {makeKey} from "./keys.js";
 import {IndexedDbStorage, MemoryStorage, SafeStorage} from "./storage.js";
 import {Rest} from "./rest.js";
 import {Session} from "./session.js";
@@ -218,15 +219,19 @@ export class ChatClient extends Emitter {
     return this.#createChat({chat_type: "direct", participant_ids: [userId]});
   }
 
-  /** @param {string|null} name @param {number[]} userIds @returns {Promise<Chat>} */
-  createGroup(name, userIds) {
-    return this.#createChat({chat_type: "group", name, participant_ids: userIds});
+  /**
+   * @param {string|null} name @param {number[]} userIds
+   * @param {{key?: string}} [options] `key`: from `makeKey`; the same call with the same key gives the same group
+   * @returns {Promise<Chat>}
+   */
+  createGroup(name, userIds, {key = makeKey()} = {}) {
+    return this.#createChat({chat_type: "group", name, participant_ids: userIds}, {"Idempotency-Key": key});
   }
 
-  /** @param {object} body @returns {Promise<Chat>} */
-  async #createChat(body) {
+  /** @param {object} body @param {Record<string, string>} [headers] @returns {Promise<Chat>} */
+  async #createChat(body, headers) {
     const account = this.#signedIn;
-    const {id} = await account.request("POST", "/chats", {body});
+    const {id} = await account.request("POST", "/chats", {body, headers});
     const chat = account.chats.get(id) ?? (await account.sync.readOne(id));
     if (!chat) throw new ChatError("not_found");
     return chat;

@@ -4,6 +4,7 @@
  */
 
 import {ChatError, asChatError} from "./errors.js";
+import {makeKey} from "./keys.js";
 
 /** @import {Account} from "./account.js" */
 /** @import {Chat} from "./chat.js" */
@@ -102,7 +103,7 @@ export class Outbox {
     this.#lastOrder = Math.max(this.#lastOrder + 1, this.#account.now());
     /** @type {OutboxRecord} */
     const record = {
-      id: makeId(),
+      id: makeKey(),
       order: this.#lastOrder,
       chatId: chat.id,
       content,
@@ -123,7 +124,7 @@ export class Outbox {
     const {record} = entry;
     const isTaken = entry.record.error.code === "client_message_id_conflict";
     if (isTaken) this.#remove(entry);
-    this.#put({...record, error: null, id: isTaken ? makeId() : record.id});
+    this.#put({...record, error: null, id: isTaken ? makeKey() : record.id});
     this.#showAgain(record.chatId);
     void this.flush();
   }
@@ -280,12 +281,4 @@ export class Outbox {
 /** @param {Entry} entry */
 function isWaiting({record, isSettled}) {
   return !record.error && !isSettled;
-}
-
-/** A key that no other device draws. */
-function makeId() {
-  const bytes = new Uint8Array(16);
-  if (globalThis.crypto) crypto.getRandomValues(bytes);
-  else for (let at = 0; at < bytes.length; at++) bytes[at] = Math.random() * 256;
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

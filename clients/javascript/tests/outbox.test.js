@@ -2,9 +2,9 @@
 
 import assert from "node:assert/strict";
 import {after, before, test} from "node:test";
-import {ChatClient, MemoryStorage} from "../src/index.js";
+import {ChatClient, MemoryStorage, makeKey} from "../src/index.js";
 import {Network} from "./network.js";
-import {PASSWORD, aBrowser, aName, aPerson, aTab, chatOf, eventually, idOf, keep, live, messageOf, pause, stopAll, textsOf} from "./people.js";
+import {PASSWORD, aBrowser, aName, aPerson, aTab, chatOf, eventually, idOf, keep, live, messageOf, pause, refused, stopAll, textsOf} from "./people.js";
 import {tokenStore} from "./platform.js";
 import {Server} from "./server.js";
 
@@ -162,6 +162,18 @@ test("What is acknowledged while the storage is being read does not come back", 
   }
   writing.stop();
   other.stop();
+});
+
+test("A group whose answer was lost is made once", async () => {
+  const {client} = await aWriter();
+  const key = makeKey();
+  network.losesAnswers = true;
+  await refused(client.createGroup("Once", [idOf(an)], {key}), "network");
+  network.losesAnswers = false;
+  const group = await client.createGroup("Once", [idOf(an)], {key});
+  assert.notEqual((await client.createGroup("Once", [idOf(an)])).id, group.id);
+  assert.equal([...client.chats.values()].filter((one) => one.title === "Once").length, 2);
+  client.stop();
 });
 
 test("Rate limits are waited for", async () => {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass
 
-from playwright.async_api import expect
+from playwright.async_api import Route, expect
 
 from tests.builders import TestUser, a_group, a_user
 from tests.e2e.browser.screens import Screen
@@ -31,6 +31,27 @@ async def an_open_group(windows: Windows, service: Process) -> Group:
     path = f"/chats/{chat_id}"
     ann, ben = await windows.open(people[0], path), await windows.open(people[1], path)
     return Group(chat_id, name, people, ann, ben)
+
+
+async def test_a_group_whose_answer_was_lost_is_made_once(windows: Windows, service: Process) -> None:
+    ann, ben = await a_user(service), await a_user(service)
+    screen = await windows.open(ann)
+
+    async def lose(route: Route) -> None:
+        await route.fetch()
+        await route.abort("connectionreset")
+
+    await screen.context.route("**/api/v1/chats", lose, times=1)
+    await screen.button("newChat.title").first.click()
+    await screen.dialog("newChat.title").get_by_role("button", name=screen.words("newGroup.title")).click()
+    dialog = screen.dialog("newGroup.title")
+    await dialog.get_by_label(screen.words("field.name")).fill("Only once")
+    await screen.pick(dialog, ben.username)
+    await dialog.get_by_role("button", name=screen.words("newGroup.create")).click()
+    await expect(dialog.get_by_role("alert")).to_have_text(screen.words("error.network"))
+    await dialog.get_by_role("button", name=screen.words("newGroup.create")).click()
+    await expect(screen.page.get_by_role("heading", name="Only once", level=1)).to_be_visible()
+    await expect(screen.chat("Only once")).to_have_count(1)
 
 
 async def test_a_group_is_made_and_everybody_hears_of_it(windows: Windows, service: Process) -> None:

@@ -1,5 +1,6 @@
 /** Beginning a chat: with one person at once, or with several after the group has a name. */
 
+import { makeKey } from "chat-service-client";
 import { html } from "htm/preact";
 import { useRef, useState } from "preact/hooks";
 import { errorSentence, fieldErrors } from "../errors.js";
@@ -95,6 +96,7 @@ function GroupForm({ onClose, onBack }) {
   const [chosen, setChosen] = useState(/** @type {User[]} */ ([]));
   const [problem, setProblem] = useState({ name: "", other: "" });
   const [isBusy, setBusy] = useState(false);
+  const attempt = useRef({ what: "", key: "" });
 
   const create = async (event) => {
     event.preventDefault();
@@ -106,7 +108,11 @@ function GroupForm({ onClose, onBack }) {
     }
     setBusy(true);
     try {
-      const chat = await client.createGroup(name.trim(), chosen.map((user) => user.id));
+      const userIds = chosen.map((user) => user.id);
+      // The answer may have been lost: the same group again is the same one, another one is not.
+      const what = JSON.stringify([name.trim(), userIds]);
+      if (attempt.current.what !== what) attempt.current = { what, key: makeKey() };
+      const chat = await client.createGroup(name.trim(), userIds, { key: attempt.current.key });
       onClose();
       navigate(paths.chat(chat.id));
     } catch (error) {
