@@ -5,6 +5,7 @@ import {ChatError, asChatError} from "./errors.js";
 import {Emitter} from "./emitter.js";
 import {makeKey} from "./keys.js";
 import {IndexedDbStorage, MemoryStorage, SafeStorage} from "./storage.js";
+import {Registration} from "./registration.js";
 import {Rest} from "./rest.js";
 import {Session} from "./session.js";
 import {Tabs} from "./tabs.js";
@@ -33,6 +34,7 @@ export class ChatClient extends Emitter {
   /** Entering and leaving accounts, one after the other. @type {Promise<unknown>} */
   #turn = Promise.resolve();
   #rest;
+  #registration;
   #session;
   #storage;
   #tabs;
@@ -52,6 +54,7 @@ export class ChatClient extends Emitter {
     const full = `${name}:${url}`;
     this.#platform = {WebSocket, now, random: options.random ?? Math.random};
     this.#rest = new Rest(url, fetch);
+    this.#registration = new Registration(this.#rest, (username, password) => this.signIn(username, password));
     this.#storage = new SafeStorage(options.storage ?? findStorage(full));
     this.#tabs = new Tabs(full, {
       BroadcastChannel: pick(options.BroadcastChannel, isShared ? globalThis.BroadcastChannel : null),
@@ -113,10 +116,12 @@ export class ChatClient extends Emitter {
     return this.#inTurn(() => this.#restore());
   }
 
-  /** Makes an account and signs in. @param {{username: string, email: string, password: string, full_name?: string}} fields */
-  async register(fields) {
-    await this.#rest.call("POST", "/users/register", {body: fields});
-    return this.signIn(fields.username, fields.password);
+  /**
+   * Makes an account and signs in. Where an answer was lost, the same call goes on from there.
+   * @param {{username: string, email: string, password: string, full_name?: string}} fields @returns {Promise<Me>}
+   */
+  register(fields) {
+    return this.#registration.run(fields);
   }
 
   /** @param {string} username or e-mail address @param {string} password @returns {Promise<Me>} */

@@ -61,6 +61,33 @@ test("In cookie mode no token is anywhere that a script could read, and a reload
   await eventually(() => chatOf(again, chat.id).lastMessage?.content === "by cookie");
 });
 
+test("An account whose answers were lost can be used all the same", async () => {
+  const username = aName("mai");
+  const fields = {username, email: `${username}@example.org`, password: PASSWORD};
+  let lost = "/users/register";
+  /** @type {typeof globalThis.fetch} */
+  const fetch = async (input, init) => {
+    const response = await globalThis.fetch(input, init);
+    if (!lost || !String(input).endsWith(lost)) return response;
+    lost = "";
+    throw new TypeError("The answer is lost.");
+  };
+  const client = keep(new ChatClient({url: network.url, session: "tokens", fetch}));
+  await refused(client.register(fields), "network");
+  assert.equal((await client.register(fields)).username, username);
+
+  const other = {...fields, username: aName("mai"), email: `${aName("mai")}@example.org`};
+  const second = keep(new ChatClient({url: network.url, session: "tokens", fetch}));
+  lost = "/users/login";
+  await refused(second.register(other), "network");
+  assert.equal((await second.register(other)).username, other.username);
+
+  const third = keep(new ChatClient({url: network.url, session: "tokens", fetch}));
+  lost = "/users/register";
+  await refused(third.register({...fields, password: "another password"}), "network");
+  await refused(third.register({...fields, password: "another password"}), "username_taken");
+});
+
 test("Signing out removes everything of the user from the device", async () => {
   const browser = aBrowser();
   const tab = aTab(network.url, browser);
