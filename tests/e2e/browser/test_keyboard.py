@@ -136,3 +136,22 @@ async def test_who_comes_by_keyboard_may_skip_to_the_content(windows: Windows, s
     await screen.page.keyboard.press("Enter")
     await expect(screen.page.get_by_role("main")).to_be_focused()
     await screen.is_at(f"/chats/{chat_id}")
+
+
+async def test_on_a_mac_the_option_key_writes_signs(windows: Windows, service: Process) -> None:
+    ann, ben = await a_user(service), await a_user(service)
+    path = f"/chats/{await a_direct_chat(ann, ben)}"
+    screen = await windows.open(ann)
+    await screen.context.add_init_script(
+        "Object.defineProperty(Navigator.prototype, 'platform', {get: () => 'MacIntel'})"
+    )
+    await screen.page.goto(path)
+    await screen.composer.fill("Two words")
+    for key in ("Alt+n", "Alt+i", "Alt+ArrowUp"):
+        await screen.page.keyboard.press(key)
+    await expect(screen.page.get_by_role("dialog")).to_have_count(0)
+    await screen.is_at(path)
+    await expect(screen.composer).to_be_focused()
+    await screen.history.or_(screen.page.get_by_role("main")).last.focus()
+    await screen.page.keyboard.press("Alt+n")
+    await expect(screen.dialog("newChat.title")).to_be_visible()

@@ -4,9 +4,8 @@ import { html } from "htm/preact";
 import { CONVERSATION_SHORTCUTS } from "../conversation/index.js";
 import { t } from "../i18n.js";
 import { Dialog } from "../ui/index.js";
-import { SHORTCUT_GROUPS } from "./shortcuts.js";
+import { isApple, SHORTCUT_GROUPS } from "./shortcuts.js";
 
-const isApple = /mac|iphone|ipad/i.test(navigator.platform);
 const APPLE_KEYS = { Ctrl: "⌘", Alt: "⌥" };
 
 export function ShortcutsSheet({ onClose }) {

@@ -9,6 +9,8 @@ import { goBack, navigate } from "../router.js";
 import { paths } from "../routes.js";
 import { route, sortedChats } from "../state.js";
 
+export const isApple = /mac|iphone|ipad/i.test(navigator.platform);
+
 /** The groups of the sheet: keys as they are printed there, and the name of the sentence. */
 export const SHORTCUT_GROUPS = [
   {
@@ -53,6 +55,8 @@ function findAction(event) {
   const hasCommand = event.ctrlKey || event.metaKey;
   if (hasCommand && !event.altKey && !event.shiftKey) return code === "KeyK" ? focusSearch : null;
   if (event.altKey && !hasCommand && !event.shiftKey) {
+    // There Alt writes signs and moves by words, so a field keeps it.
+    if (isApple && isTyping(event.target)) return null;
     return { KeyN: openNewChat, KeyI: toggleDetails, ArrowUp: () => goToNeighbour(-1), ArrowDown: () => goToNeighbour(1) }[code];
   }
   if (hasCommand || event.altKey) return null;
