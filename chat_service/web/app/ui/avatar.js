@@ -42,7 +42,16 @@ export function ChatAvatar({ chat, ...rest }) {
 
 /** Pictures come from here or not at all: another place would learn who looks at it, and the page forbids it. */
 function isShowable(image) {
-  return image.startsWith("data:image/") || URL.parse?.(image)?.origin === location.origin;
+  return image.startsWith("data:image/") || originOf(image) === location.origin;
+}
+
+/** Null where it is no address. `URL.parse` is younger than the browsers that this page asks for. */
+function originOf(address) {
+  try {
+    return new URL(address).origin;
+  } catch {
+    return null;
+  }
 }
 
 /** The first letters of the first and the last word; "" where the name begins with no letter or digit. */
