@@ -16,7 +16,7 @@ import {Sync} from "./sync.js";
 /** @import {Session} from "./session.js" */
 /** @import {SafeStorage} from "./storage.js" */
 /** @import {Tabs} from "./tabs.js" */
-/** @import {ChatChange, Frame, ListedChat, Me, StoredMessage, User} from "./types.js" */
+/** @import {ChatChange, Frame, Limits, ListedChat, Me, StoredMessage, User} from "./types.js" */
 
 const FOCUSED_CHATS = 5;
 const RENEW_AGAIN_MS = 5_000;
@@ -31,6 +31,7 @@ const RENEW_AGAIN_MS = 5_000;
  * @property {new (url: string, protocols?: string[]) => WebSocket} WebSocket
  * @property {() => number} random
  * @property {() => number} now
+ * @property {(limits: Limits) => void} onlimits What the service allows, told at every connect.
  * @property {(account: Account, code: string) => void} onend The session is over.
  */
 
@@ -272,6 +273,7 @@ export class Account {
   #hear(frame) {
     if (frame.type === "connected") {
       this.#clockAheadMs = Date.parse(frame.server_time) - this.now();
+      this.#around.onlimits(frame.limits);
       this.#planRenewal();
       this.#authenticate();
     }

@@ -13,7 +13,7 @@ import {watchPage} from "./page.js";
 
 /** @import {Chat} from "./chat.js" */
 /** @import {Access} from "./session.js" */
-/** @import {ClientState, ConnectionState, DeviceSession, Info, Me, Options, TokenStore, User} from "./types.js" */
+/** @import {ClientState, ConnectionState, DeviceSession, Info, Limits, Me, Options, TokenStore, User} from "./types.js" */
 
 /** How long `restore` waits for the service before it shows what was shown last. */
 const PATIENCE_MS = 1_000;
@@ -300,6 +300,7 @@ export class ChatClient extends Emitter {
       emitter: this,
       storage: this.#storage,
       tabs: this.#tabs,
+      onlimits: (limits) => this.#takeLimits(limits),
       onend: (ended, code) => this.#sessionEnded(code, ended),
     });
     await account.open();
@@ -381,7 +382,16 @@ export class ChatClient extends Emitter {
       this.info = await this.#rest.call("GET", "/info");
       this.emit("info");
     } catch {
-      // It is asked for again at the next sign-in or start.
+      // It is asked for again at the next sign-in, start or connect.
+    }
+  }
+
+  /** @param {Limits} limits */
+  #takeLimits(limits) {
+    if (!this.info) void this.#loadInfo();
+    else if (JSON.stringify(limits) !== JSON.stringify(this.info.limits)) {
+      this.info = {...this.info, limits};
+      this.emit("info");
     }
   }
 

@@ -93,6 +93,28 @@ test("A failed message, a draft and their order outlive a reload", async () => {
   assert.deepEqual(await textsOf(chat), ["a", "b", "c"]);
 });
 
+test("The limits are known after a start without a network, and follow the service", async () => {
+  const device = {storage: new MemoryStorage(), tokenStore: tokenStore(), BroadcastChannel: null};
+  const {client} = await aWriter(device);
+  client.stop();
+  await pause(50);
+  network.isDown = true;
+  network.cut();
+  const again = keep(new ChatClient({url: network.url, session: "tokens", ...device, random: () => 0.05}));
+  await again.restore();
+  again.start();
+  await eventually(() => again.connection === "offline");
+  assert.equal(again.info, null);
+  network.isDown = false;
+  await eventually(() => again.info?.limits.message_chars === 100);
+  network.judge = (frame) =>
+    frame.type === "connected" ? {instead: {...frame, limits: {...frame.limits, message_chars: 50}}} : "pass";
+  network.cut();
+  await eventually(() => again.info?.limits.message_chars === 50, "the service has been started with another limit");
+  network.judge = () => "pass";
+  again.stop();
+});
+
 test("Writing to several chats waits for none of them", async () => {
   const {client, mine} = await aWriter();
   const group = await client.createGroup("Other", []);
