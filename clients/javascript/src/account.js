@@ -143,14 +143,20 @@ export class Account {
     }
   }
 
-  /** @param {number} id @returns {Promise<User>} */
-  getUser(id) {
+  /** @param {number} id @param {boolean} [afresh] asks also where it is known @returns {Promise<User>} */
+  getUser(id, afresh = false) {
     const known = this.#users.get(id);
-    if (known) return known;
+    if (known && !afresh) return known;
     const asked = this.request("GET", `/users/${id}`);
-    this.#users.set(id, asked);
-    asked.catch(() => this.#users.delete(id));
+    if (!known) this.#users.set(id, asked);
+    asked.then((user) => this.takePeer(user), () => { if (!known) this.#users.delete(id); });
     return asked;
+  }
+
+  /** What somebody is like now, for whoever asks and in the chat with them. @param {User} user */
+  takePeer(user) {
+    this.#users.set(user.id, Promise.resolve(user));
+    this.findDirect(user.id)?.takePeer(user);
   }
 
   /** @param {string} method @param {string} path @param {import("./rest.js").Call} [call] */
@@ -206,8 +212,8 @@ export class Account {
     const isNew = !chat;
     chat ??= new Chat(this, item.id);
     this.chats.set(item.id, chat);
-    if (item.peer) this.#users.set(item.peer.id, Promise.resolve(item.peer));
     chat.reset(item);
+    if (item.peer) this.takePeer(item.peer);
     if (isNew) {
       chat.draft = this.drafts.get(chat.id);
       this.outbox.show(chat);

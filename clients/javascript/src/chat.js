@@ -315,6 +315,15 @@ export class Chat {
     this.changed("messages");
   }
 
+  /** What the other one of a direct chat is like now. @internal @param {User} peer */
+  takePeer(peer) {
+    const isSame = JSON.stringify(peer) === JSON.stringify(this.peer);
+    this.peer = peer;
+    if (isSame) return;
+    this.changed("settings");
+    this.#account.changes.list();
+  }
+
   /** @internal @param {ChatData} data */
   takeSettings(data) {
     this.name = data.name;

@@ -177,9 +177,9 @@ export class ChatClient extends Emitter {
     return (await this.#signedIn.request("GET", "/users/search", {query: {q: words, limit: 20}})).items;
   }
 
-  /** Asked for once. @param {number} id @returns {Promise<User>} */
-  getUser(id) {
-    return this.#signedIn.getUser(id);
+  /** Asked for once, and again with `afresh`. @param {number} id @param {{afresh?: boolean}} [options] @returns {Promise<User>} */
+  async getUser(id, {afresh = false} = {}) {
+    return this.#signedIn.getUser(id, afresh);
   }
 
   // --- Live -------------------------------------------------------------------------------------

@@ -128,7 +128,7 @@ export class Sync {
         this.#stubs.delete(item.id);
         const held = this.#account.chats.get(item.id);
         if (!held || held.cursor < 0) this.#account.put(item);
-        else if (item.peer) held.peer = item.peer;
+        else if (item.peer) this.#account.takePeer(item.peer);
       }
       cursor = page.next_cursor;
     }

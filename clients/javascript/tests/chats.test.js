@@ -214,6 +214,20 @@ test("Who was looked for is known to be online as soon as there is a chat", asyn
   await eventually(() => lan.isOnline(idOf(hoa)) === true);
 });
 
+test("What somebody has changed of themselves is seen when they are asked for afresh, and in the chat", async () => {
+  const [mine] = await aDirect();
+  const before = mine.peer?.full_name;
+  await an.updateProfile({full_name: "An Trần"});
+  assert.equal((await mai.getUser(idOf(an))).full_name, before);
+  /** @type {string[]} */
+  const told = [];
+  const forget = mai.on("chat", ({chat, kinds}) => { if (chat === mine && kinds.has("settings")) told.push(chat.title); });
+  assert.equal((await mai.getUser(idOf(an), {afresh: true})).full_name, "An Trần");
+  await eventually(() => told.includes("An Trần"));
+  assert.equal((await mai.getUser(idOf(an))).full_name, "An Trần");
+  forget();
+});
+
 test("A direct chat that was left comes back with its next message", async () => {
   const [mine, theirs] = await aDirect();
   await sent(mine, "before");

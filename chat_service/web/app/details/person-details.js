@@ -1,23 +1,25 @@
 /** The other person of a direct chat. */
 
 import { html } from "htm/preact";
-import { useEffect, useState } from "preact/hooks";
+import { useEffect } from "preact/hooks";
 import { errorSentence } from "../errors.js";
 import { t } from "../i18n.js";
 import { chatTitle, displayName } from "../names.js";
 import { navigate } from "../router.js";
 import { paths } from "../routes.js";
-import { client, presenceRevision } from "../state.js";
+import { chatRevision, client, connection, presenceRevision } from "../state.js";
 import { formatAgo } from "../time.js";
 import { Button, confirmAction, showToast, UserAvatar, UserText } from "../ui/index.js";
 
 export function PersonDetails({ chat }) {
-  const [user, setUser] = useState(chat.peer);
-  const userId = chat.peer?.id;
+  chatRevision(chat.id).value;
+  const user = chat.peer;
+  const userId = user?.id;
+  const isOnline = connection.value.state === "online";
   useEffect(() => {
     // What the list knows may be old; if it cannot be read again, it is what there is.
-    if (userId) client.getUser(userId).then(setUser, () => {});
-  }, [userId]);
+    if (userId) client.getUser(userId, { afresh: true }).catch(() => {});
+  }, [userId, isOnline]);
   if (!user) return null;
 
   return html`<div class="details scrolls">
