@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from playwright.async_api import WebSocketRoute, expect
 
-from tests.builders import a_direct_chat, a_user
+from tests.builders import a_direct_chat, a_group, a_user
 from tests.e2e.browser.screens import WAIT_MS, Screen
 from tests.e2e.browser.window import Windows
 from tests.process import Process
@@ -133,6 +133,26 @@ async def test_one_tab_too_many_comes_to_rest_and_goes_on_when_told_to(
     await expect(
         screen.page.get_by_role("status").filter(has_text=screen.words("connection.stopped"))
     ).to_have_count(0)
+
+
+async def test_a_name_that_could_not_be_read_comes_with_the_network(
+    windows: Windows, service: Process
+) -> None:
+    ann, ben = await a_user(service), await a_user(service)
+    await ben.put("/users/me", {"full_name": "Ben Nevis"})
+    chat_id = await a_group(ann, ben)
+    await ben.say(chat_id, "I have to go")
+    await ben.delete(f"/chats/{chat_id}")
+    screen = await windows.open(ann)
+    people = "**/api/v1/users/*"
+    await screen.context.route(people, lambda route: route.abort("internetdisconnected"))
+    async with screen.page.expect_event("requestfailed", lambda request: f"/users/{ben.id}" in request.url):
+        await screen.page.goto(f"/chats/{chat_id}")
+    await expect(screen.message("I have to go")).to_contain_text(ben.username)
+    await screen.context.unroute(people)
+    async with screen.offline():
+        await screen.is_told("connection.offline")
+    await expect(screen.message("I have to go")).to_contain_text("Ben Nevis")
 
 
 async def test_every_cut_of_the_socket_is_made_up(windows: Windows, service: Process) -> None:

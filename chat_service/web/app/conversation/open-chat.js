@@ -5,7 +5,7 @@
 
 import { effect, signal, untracked } from "@preact/signals";
 import { lazyDialog } from "../lazy.js";
-import { chatRevision, client, me, route } from "../state.js";
+import { chatRevision, client, connection, me, route } from "../state.js";
 import { dayNumber } from "../time.js";
 import { openMenu } from "../ui/index.js";
 import { isWide } from "../window-size.js";
@@ -58,11 +58,14 @@ export class OpenChat {
 
   start() {
     const { chat } = this;
-    if (chat.type === "group" && chat.participants === null) chat.loadParticipants().catch(() => {});
     this.#ends = [
       effect(() => {
         chatRevision(chat.id).value;
         untracked(() => this.#follow());
+      }),
+      effect(() => {
+        connection.value; // without one they could not be read
+        if (chat.type === "group" && chat.participants === null) chat.loadParticipants().catch(() => {});
       }),
       effect(() => {
         isCovered();

@@ -3,12 +3,12 @@
  * was asked for once. Lists show a username until the answer is there.
  */
 
-import { computed, signal } from "@preact/signals";
-import { client, me, session, sortedChats } from "../state.js";
+import { computed, effect, signal } from "@preact/signals";
+import { client, connection, me, session, sortedChats } from "../state.js";
 
 /** @import {User} from "../../sdk/types.js" */
 
-/** Those who were asked for; null while the answer is awaited, or where there is none. */
+/** Those who were asked for; null where there is nobody. */
 const asked = signal(/** @type {ReadonlyMap<number, User | null>} */ (new Map()));
 
 const peers = computed(() => new Map(sortedChats.value.map((chat) => [chat.peer?.id, chat.peer])));
@@ -24,15 +24,33 @@ export function knownUser(userId) {
   return found ?? null;
 }
 
+const PAUSE_MS = 10_000;
+
+/** Who is being asked for, or could not be a moment ago. @type {Set<number>} */
 const waiting = new Set();
+
+// What could not be read without a connection is asked for again.
+effect(() => {
+  if (connection.value.state !== "online" || waiting.size === 0) return;
+  waiting.clear();
+  asked.value = new Map(asked.peek());
+});
+
+function take(userId, user) {
+  asked.value = new Map([...asked.peek(), [userId, user]]);
+  waiting.delete(userId);
+}
 
 /** Asks after the present rendering, which must not change what it reads. */
 function ask(userId) {
   if (waiting.has(userId) || session.peek() !== "signed-in") return;
   waiting.add(userId);
   queueMicrotask(async () => {
-    const user = await client.getUser(userId).catch(() => null);
-    asked.value = new Map([...asked.value, [userId, user]]);
-    waiting.delete(userId);
+    try {
+      take(userId, await client.getUser(userId));
+    } catch (error) {
+      if (error.code === "not_found") take(userId, null);
+      else setTimeout(() => waiting.delete(userId), PAUSE_MS);
+    }
   });
 }
