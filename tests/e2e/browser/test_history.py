@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 
 from playwright.async_api import expect
 
@@ -33,3 +34,26 @@ async def test_replies_to_what_lies_all_over_a_long_chat_keep_their_quotes(
     await screen.is_online()
     await screen.say("Still there?")
     await expect(replies.get_by_role("button").filter(has_text="Original ")).to_have_count(20)
+
+
+async def test_what_arrives_while_nobody_looks_is_not_scrolled_past(
+    windows: Windows, service: Process
+) -> None:
+    ann, ben = await a_user(service), await a_user(service)
+    chat_id = await a_direct_chat(ann, ben)
+    await ben.say(chat_id, "Before")
+    screen = await windows.open(ann, f"/chats/{chat_id}")
+    await screen.reads("Before")
+    await screen.page.evaluate("document.hasFocus = () => false; dispatchEvent(new Event('blur'))")
+    for number in range(1, 41):
+        await ben.say(chat_id, f"Line {number}.")
+    await expect(screen.page).to_have_title(re.compile(r"^\(40\) "))
+    await expect(screen.message("Line 1.")).to_be_in_viewport()
+    await expect(screen.message("Line 1.")).to_contain_text(screen.words("conversation.newMessages"))
+    await screen.page.evaluate("delete document.hasFocus; dispatchEvent(new Event('focus'))")
+    await expect(screen.page).not_to_have_title(re.compile(r"^\(40\) "))
+    await expect(screen.page).to_have_title(re.compile(r"^\(\d+\) "))
+    newest = screen.words("conversation.toNewestOf", count=r"\d+")
+    await screen.page.get_by_role("button", name=re.compile(newest)).click()
+    await expect(screen.message("Line 40.")).to_be_in_viewport()
+    await expect(screen.page).not_to_have_title(re.compile(r"^\("))

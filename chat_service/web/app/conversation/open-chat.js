@@ -46,12 +46,13 @@ export class OpenChat {
   constructor(chat) {
     this.chat = chat;
     this.people = new People(chat);
-    this.reading = new Reading(chat, () => isAttentive() && !isCovered());
+    this.reading = new Reading(chat, isSeen);
     this.composing = new Composing(chat);
     this.actions = new Actions(this);
     this.announcer = new Announcer(this.people);
     this.view = new HistoryView(chat, me.peek()?.id ?? 0, dayNumber, {
       anchor: this.#firstPlace(),
+      firstUnseen: () => (isSeen() ? null : this.reading.unreadFrom.peek()),
       onSeen: (index) => this.reading.see(index, this.view.rows),
     });
   }
@@ -151,6 +152,11 @@ export class OpenChat {
     const unreadFrom = this.reading.unreadFrom.peek();
     return unreadFrom === null ? atEnd() : atRow(unreadFrom, UNREAD_OFFSET_PX);
   }
+}
+
+/** Whether somebody can be looking at the chat. */
+function isSeen() {
+  return isAttentive() && !isCovered();
 }
 
 /** On a narrow window the details lie over the chat. */

@@ -57,15 +57,17 @@ export class HistoryView {
    * @param {any} chat
    * @param {number} myId
    * @param {(timestamp: string) => number} dayNumber
-   * @param {{anchor?: import("./anchor.js").Anchor, onSeen: (index: number) => void}} options `onSeen` is told
-   *   the newest row in view whenever that may have changed
+   * @param {{anchor?: import("./anchor.js").Anchor, onSeen: (index: number) => void, firstUnseen: () => number | null}}
+   *   options `onSeen` is told the newest row in view whenever that may have changed; `firstUnseen` is the row that
+   *   shall not scroll out while nobody looks, null while somebody does
    */
-  constructor(chat, myId, dayNumber, { anchor = atEnd(), onSeen }) {
+  constructor(chat, myId, dayNumber, { anchor = atEnd(), onSeen, firstUnseen }) {
     this.chat = chat;
     this.rows = new Rows(chat, myId, dayNumber);
     this.loader = new Loader(chat);
     this.anchor = anchor;
     this.onSeen = onSeen;
+    this.firstUnseen = firstUnseen;
   }
 
   attach(scroller, track, strip) {
@@ -210,7 +212,15 @@ export class HistoryView {
     const focused = this.#focusedIndex();
     // Whoever reads by keyboard keeps the message that has the focus.
     if (focused !== null && focused < count && this.isDrawn(focused)) this.hold();
-    else this.anchor = atEnd();
+    else this.#follow();
+  }
+
+  /** To the newest, but not past what arrives while nobody looks. */
+  #follow() {
+    const unseen = this.firstUnseen();
+    const top = Math.max(0, this.#heights.total - this.#view);
+    const leaves = unseen !== null && this.#heights.offsetOf(unseen) - top < UPPER_MARGIN_PX;
+    this.anchor = leaves ? atRow(unseen, UPPER_MARGIN_PX) : atEnd();
   }
 
   /** Pixels between the lower edge of the view and the end. */
