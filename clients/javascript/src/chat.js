@@ -203,6 +203,13 @@ export class Chat {
     this.changed("draft", true);
   }
 
+  /** What another tab has kept. @internal @param {string} text */
+  takeDraft(text) {
+    if (text === this.draft) return;
+    this.draft = text;
+    this.changed("draft");
+  }
+
   // --- Settings and people ----------------------------------------------------------------------
 
   /** @param {string} name */

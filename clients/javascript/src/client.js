@@ -68,6 +68,7 @@ export class ChatClient extends Emitter {
       else if (message.userId !== this.me?.id) return;
       else if (message.type === "signed-out") this.#sessionEnded("signed_out", this.#account);
       else if (message.type === "me") this.#setMe(message.user);
+      else if (message.type === "draft") this.#account?.drafts.take(message.chatId, message.text);
       else if (message.type === "outbox") void this.#account?.outbox.notice();
     };
   }

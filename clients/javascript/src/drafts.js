@@ -36,6 +36,13 @@ export class Drafts {
     void this.flush();
   }
 
+  /** Another tab has written it. @param {number} chatId @param {string} text */
+  take(chatId, text) {
+    if (this.#unsaved.has(chatId)) return;
+    this.#texts.set(chatId, text);
+    this.#account.chats.get(chatId)?.takeDraft(text);
+  }
+
   /** Ends when all is written. */
   flush() {
     this.#writing ??= this.#write().finally(() => { this.#writing = null; });
@@ -43,7 +50,7 @@ export class Drafts {
   }
 
   async #write() {
-    const {storage} = this.#account;
+    const {storage, tabs, me} = this.#account;
     for (const chatId of this.#unsaved) {
       // A set gives also what is added while it is walked through.
       this.#unsaved.delete(chatId);
@@ -51,6 +58,7 @@ export class Drafts {
       const text = this.#texts.get(chatId);
       const key = this.#prefix + chatId;
       await (text ? storage.set(key, text) : storage.delete(key));
+      tabs.post({type: "draft", userId: me.id, chatId, text: text ?? ""});
     }
   }
 }

@@ -6,6 +6,7 @@
  * @typedef {{type: "token", access: import("./session.js").Access}
  *   | {type: "signed-out", userId: number}
  *   | {type: "me", userId: number, user: import("./types.js").Me}
+ *   | {type: "draft", userId: number, chatId: number, text: string}
  *   | {type: "outbox", userId: number}} TabMessage
  */
 

@@ -171,6 +171,19 @@ test("What a tab without a connection has written is sent by another tab, and sh
   assert.deepEqual(await textsOf(theirs), ["from the tab that is stopped"]);
 });
 
+test("What is typed in one tab is the draft of all", async () => {
+  const {first, second} = await twoTabs();
+  const mine = await first.openDirect(idOf(an));
+  await eventually(() => second.chats.has(mine.id));
+  let told = 0;
+  second.on("chat", ({kinds}) => { if (kinds.has("draft")) told++; });
+  for (const text of ["N", "No", "Not yet"]) mine.setDraft(text);
+  await eventually(() => chatOf(second, mine.id).draft === "Not yet");
+  assert(told > 0);
+  chatOf(second, mine.id).setDraft("");
+  await eventually(() => mine.draft === "");
+});
+
 test("The oldest of too many tabs comes to rest, and goes on when it is told to", async () => {
   const crowded = await Server.start({CHAT_RATE_LIMITS_ENABLED: "true"});
   const browser = aBrowser();

@@ -9,7 +9,7 @@ import { useLayoutEffect, useRef } from "preact/hooks";
 import { errorSentence } from "../../errors.js";
 import { t } from "../../i18n.js";
 import { chatTitle } from "../../names.js";
-import { client } from "../../state.js";
+import { chatRevision, client } from "../../state.js";
 import { IconButton } from "../../ui/index.js";
 import { cleanMessage, countCharacters } from "../text-length.js";
 import { ModeBar } from "./mode-bar.js";
@@ -44,6 +44,15 @@ export function Composer({ open }) {
     if (mode.kind !== "new" || !isTouch.matches) field.current.focus({ preventScroll: true });
     field.current.setSelectionRange(field.current.value.length, field.current.value.length);
   }, [mode]);
+
+  // What is typed in another tab is taken over, unless one types here.
+  chatRevision(chat.id).value;
+  useLayoutEffect(() => {
+    const isTyping = document.hasFocus() && document.activeElement === field.current;
+    if (mode.kind === "edit" || isTyping || field.current.value === chat.draft) return;
+    field.current.value = chat.draft;
+    look();
+  }, [chat.draft]);
 
   const onInput = () => {
     composing.setText(field.current.value);
