@@ -69,9 +69,10 @@ export function Composer({ open }) {
   };
 
   const send = (content) => {
+    // First into the queue, then out of the draft: a page that ends in between has it twice, and not never.
+    open.send(content, mode.kind === "reply" ? mode.message : null);
     field.current.value = "";
     composing.setText("");
-    open.send(content, mode.kind === "reply" ? mode.message : null);
     if (mode.kind === "reply") composing.leave();
     look();
   };
