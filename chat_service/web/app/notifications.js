@@ -44,9 +44,11 @@ let isInstalled = false;
 export function installNotifications() {
   if (isInstalled) return;
   isInstalled = true;
-  client.on("message", ({ chat, message }) => {
-    if (document.hidden && wantsNotifications.value) notify(chat, message);
-  });
+  for (const event of /** @type {const} */ (["message", "missed"])) {
+    client.on(event, ({ chat, message }) => {
+      if (document.hidden && wantsNotifications.value) notify(chat, message);
+    });
+  }
   holdLockWhileVisible();
 }
 

@@ -92,15 +92,33 @@ export class Sync {
       if (epoch !== this.#account.epoch) this.#forgetAll(epoch);
       await this.loadList();
       if (generation !== socket.generation) return;
+      const before = this.#countUnread();
       await this.#resumeAll();
       if (generation !== socket.generation) return;
       this.isLive = true;
+      this.#tellMissed(before);
       this.#applyAllEarly();
       void this.#readWanted();
       this.#account.wentLive();
     } catch {
       // Whatever it was, a new connection begins afresh, after a pause.
       if (generation === socket.generation) socket.drop();
+    }
+  }
+
+  /** Of the chats that were held before the connection. @returns {Map<Chat, number>} */
+  #countUnread() {
+    return new Map([...this.#account.chats.values()].map((chat) => [chat, chat.unread]));
+  }
+
+  /** One word for each chat in which something has come meanwhile. @param {Map<Chat, number>} before */
+  #tellMissed(before) {
+    for (const [chat, unread] of before) {
+      const {lastMessage} = chat;
+      if (!lastMessage || chat.unread <= unread || this.#account.chats.get(chat.id) !== chat) continue;
+      if (lastMessage.sender_id !== this.#account.me.id) {
+        this.#account.emitter.emit("missed", {chat, message: lastMessage, count: chat.unread - unread});
+      }
     }
   }
 

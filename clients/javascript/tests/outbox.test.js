@@ -115,6 +115,25 @@ test("The limits are known after a start without a network, and follow the servi
   again.stop();
 });
 
+test("What came while there was no connection is told once for each chat", async () => {
+  const {client, mine, theirs} = await aWriter();
+  /** @type {string[]} */
+  const heard = [];
+  client.on("message", ({message}) => heard.push(message.content));
+  client.on("missed", ({chat, message, count}) => heard.push(`${count} in ${chat.id}: ${message.content}`));
+  theirs.send("live");
+  await eventually(() => heard.length === 1);
+  network.isDown = true;
+  network.cut();
+  await eventually(() => client.connection === "offline");
+  for (const text of ["one", "two", "three"]) theirs.send(text);
+  await eventually(() => theirs.pending.length === 0);
+  network.isDown = false;
+  await eventually(() => mine.lastMessage?.content === "three" && heard.length > 1);
+  assert.deepEqual(heard, ["live", `3 in ${mine.id}: three`]);
+  client.stop();
+});
+
 test("Writing to several chats waits for none of them", async () => {
   const {client, mine} = await aWriter();
   const group = await client.createGroup("Other", []);

@@ -1,0 +1,76 @@
+"""What the browser is asked to show while nobody looks, and what goes to its clipboard."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+
+from playwright.async_api import expect
+
+from tests.builders import a_direct_chat, a_user
+from tests.e2e.browser.screens import WAIT_MS, Screen
+from tests.e2e.browser.window import Windows
+from tests.process import Process
+
+# A browser without windows shows none, so this stands in for what it would show.
+RECORD = """
+window.shown = [];
+window.Notification = class {
+  static permission = "granted";
+  static requestPermission = async () => "granted";
+  constructor(title, options) { window.shown.push({title, body: options.body, tag: options.tag}); }
+  close() {}
+};
+"""
+HIDE = """
+Object.defineProperty(document, "hidden", {configurable: true, get: () => true});
+Object.defineProperty(document, "visibilityState", {configurable: true, get: () => "hidden"});
+document.dispatchEvent(new Event("visibilitychange"));
+"""
+
+
+async def shows(screen: Screen, *bodies: str) -> None:
+    """These, in this order, and no others."""
+    shown: list[str] = []
+    for _ in range(WAIT_MS // 50):
+        shown = await screen.page.evaluate("window.shown.map((one) => one.body)")
+        if shown == list(bodies):
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError(f"{shown} was shown")
+
+
+async def test_what_comes_while_nobody_looks_is_notified(windows: Windows, service: Process) -> None:
+    ann, ben = await a_user(service), await a_user(service)
+    chat_id = await a_direct_chat(ann, ben)
+    screen = await windows.open(ann)
+    await screen.context.add_init_script(RECORD)
+    await screen.page.goto("/settings/notifications")
+    await screen.page.get_by_role("switch").check()
+    await shows(screen, screen.words("notifications.sample"))
+    await screen.page.goto("/")
+    # What a page does besides what one sees begins when that is drawn, and this is the last of it.
+    await screen.page.evaluate("async () => { await navigator.serviceWorker.ready; }")
+    await ben.say(chat_id, "Seen in the list")
+    await expect(screen.page).to_have_title(re.compile(r"^\(1\) "))
+    await screen.page.evaluate(HIDE)
+    await ben.say(chat_id, "Are **you** there?")
+    await shows(screen, "Are you there?")
+    async with screen.offline():
+        await screen.is_told("connection.offline")
+        await ben.say(chat_id, "One more")
+        await ben.say(chat_id, "And the last")
+    await shows(screen, "Are you there?", "And the last")
+    titles = await screen.page.evaluate("window.shown.map((one) => one.title)")
+    assert titles == [ben.username] * 2
+
+
+async def test_the_text_of_a_message_is_copied_as_it_was_written(windows: Windows, service: Process) -> None:
+    ann, ben = await a_user(service), await a_user(service)
+    chat_id = await a_direct_chat(ann, ben)
+    await ben.say(chat_id, "Take **this**\nwith you")
+    screen = await windows.open(ann, f"/chats/{chat_id}", permissions=["clipboard-read", "clipboard-write"])
+    await screen.reads("with you")
+    await screen.act("with you", "copy")
+    await screen.sees("conversation.copied")
+    assert await screen.page.evaluate("navigator.clipboard.readText()") == "Take **this**\nwith you"
