@@ -280,11 +280,14 @@ export class Chat {
     this.history.clear();
   }
 
-  /** A message of a push, a reply, or the change feed. @internal @param {StoredMessage} message */
-  takeMessage(message) {
+  /**
+   * A message of a push, a reply, or the change feed.
+   * @internal @param {StoredMessage} message @param {boolean} [isVisible] see `History.take`
+   */
+  takeMessage(message, isVisible = true) {
     const {seq} = message;
     const isNew = seq > this.lastSeq;
-    const isShown = this.history.take(message, isNew);
+    const isShown = this.history.take(message, isNew, isVisible);
     if (message.sender_id === this.#account.me.id) {
       this.mine = Math.max(this.mine, seq);
       this.#account.outbox.settle(message);
@@ -296,7 +299,8 @@ export class Chat {
     }
     const last = this.lastMessage;
     const isLast = !last || seq > last.seq || (seq === last.seq && message.version > last.version);
-    if (isLast && !this.isHidden(seq)) this.#setLast(message);
+    const mayBeSeen = isVisible || isShown || seq === last?.seq;
+    if (isLast && mayBeSeen && !this.isHidden(seq)) this.#setLast(message);
     if (isShown) this.changed("messages");
     if (isNew) this.#recount();
   }

@@ -56,8 +56,9 @@ export class History {
   /**
    * A message that was heard of. Returns whether it is shown.
    * @param {StoredMessage} message @param {boolean} isNew above all seqs known before
+   * @param {boolean} [isVisible] false: what is heard of it is told to everybody, also to who has hidden it
    */
-  take(message, isNew) {
+  take(message, isNew, isVisible = true) {
     const {seq, version} = message;
     const held = this.#messages.get(seq);
     const original = this.#originals.get(seq);
@@ -65,7 +66,7 @@ export class History {
       if (version <= held.version) return false;
     } else if (this.isHidden(seq)) {
       return false;
-    } else if (!isNew && !this.isLoaded(seq - 1) && !this.isLoaded(seq + 1)) {
+    } else if (!isNew && !(isVisible && (this.isLoaded(seq - 1) || this.isLoaded(seq + 1)))) {
       if (this.#loads && version > (this.#aside.get(seq)?.version ?? 0)) this.#aside.set(seq, message);
       if (!original || version <= original.version) return false;
       this.#originals.set(seq, message);

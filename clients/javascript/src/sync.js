@@ -268,7 +268,7 @@ export class Sync {
         break;
       case "message_edited":
       case "message_deleted":
-        chat.takeMessage(frame.message);
+        chat.takeMessage(frame.message, false);
         break;
       case "chat_updated":
         chat.takeSettings(frame.chat);

@@ -134,6 +134,23 @@ test("A message that is hidden disappears from one's own devices alone", async (
   later.stop();
 });
 
+test("What was hidden does not come back by a change that everybody is told", async () => {
+  const [mine, ofAn] = await aGroup("Hidden for good");
+  await sent(mine, "one");
+  const second = await sent(ofAn, "two");
+  await sent(mine, "three");
+  await mine.delete(messageOf(mine, 2), "me");
+  const phone = await anotherDevice(server.url, mai);
+  const chat = chatOf(phone, mine.id);
+  assert.equal(chat.lastMessage?.content, "three");
+  await ofAn.edit(second, "two, changed");
+  await sent(ofAn, "four");
+  await eventually(() => chat.lastMessage?.content === "four");
+  assert.equal(chat.message(2), undefined);
+  assert.deepEqual(await textsOf(chat), ["one", "three", "four"]);
+  phone.stop();
+});
+
 test("The last message is found again where hiding it leaves nothing loaded", async () => {
   const [mine] = await aGroup("Hidden");
   for (const text of ["one", "two", "three"]) await sent(mine, text);
