@@ -173,3 +173,16 @@ async def test_the_profile_is_what_others_see(windows: Windows, service: Process
     await other.open_chat("Ann of Green Gables")
     await other.open_details()
     await expect(other.details).to_contain_text("Reads much")
+
+
+async def test_who_is_led_to_the_sign_in_page_hears_where_they_are_and_why(
+    windows: Windows, service: Process
+) -> None:
+    ann = await a_user(service)
+    screen = await windows.open(ann)
+    await ann.post("/auth/logout-all", status=204)
+    await screen.is_signed_out()
+    heading = screen.page.get_by_role("heading", name=screen.words("signIn.title"), level=1)
+    await expect(heading).to_be_focused()
+    reason = screen.words("signedOut.session_revoked")
+    await expect(screen.page.get_by_role("status").filter(has_text=reason)).to_have_count(1)

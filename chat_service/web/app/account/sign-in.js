@@ -1,11 +1,12 @@
 /** Signing in. After a session that ended it says why, and leads back to where one was. */
 
 import { html } from "htm/preact";
+import { useEffect } from "preact/hooks";
 import { hasText, t } from "../i18n.js";
 import { hrefOf } from "../router.js";
 import { paths } from "../routes.js";
 import { client, info, signedOutReason } from "../state.js";
-import { Button, Icon, TextField } from "../ui/index.js";
+import { announce, Button, Icon, TextField } from "../ui/index.js";
 import { AccountFrame } from "./account-frame.js";
 import { useForm } from "./use-form.js";
 
@@ -23,13 +24,18 @@ export function SignIn() {
     },
   );
   const reason = signedOutReason.value;
+  const why = reason && t(hasText(`signedOut.${reason}`) ? `signedOut.${reason}` : "signedOut.other");
+  // It is there from the beginning, so no screen reader would say it by itself.
+  useEffect(() => {
+    if (why) announce(why);
+  }, [why]);
   const isClosed = info.value?.features.includes("registration_closed");
 
   return html`<${AccountFrame} title=${t("signIn.title")}>
-    ${reason &&
-    html`<p class="notice" role="status">
+    ${why &&
+    html`<p class="notice">
       <${Icon} name="info" size=${18} />
-      <span>${t(hasText(`signedOut.${reason}`) ? `signedOut.${reason}` : "signedOut.other")}</span>
+      <span>${why}</span>
     </p>`}
     <form ref=${form} class="form" onSubmit=${onSubmit} novalidate>
       <${TextField}
