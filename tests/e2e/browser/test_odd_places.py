@@ -32,6 +32,13 @@ window.widest = 0;
   requestAnimationFrame(look);
 })();
 """
+BEGINNING_IN_VIEW = """element => {
+  const range = document.createRange();
+  range.setStart(element.firstChild, 0);
+  range.setEnd(element.firstChild, 1);
+  const first = range.getBoundingClientRect(), box = element.getBoundingClientRect();
+  return first.left >= box.left - 1 && first.right <= box.right + 1;
+}"""
 ADDRESSES = (
     "/chats/999999",
     "/chats/0",
@@ -157,6 +164,27 @@ async def test_long_and_right_to_left_names_fit_and_keep_apart(windows: Windows,
             assert await screen.page.evaluate("widest") <= 0, (viewport, path)
         for name in NAMES[1:4]:
             await expect(screen.member(name)).to_be_attached()
+
+
+async def test_what_is_written_from_right_to_left_is_not_cut_off_at_its_beginning(
+    windows: Windows, service: Process
+) -> None:
+    ann, ben = await a_user(service), await a_user(service)
+    group = await a_group(ann, ben, name="Both ways")
+    await ben.say(group, "- ראשון\n- שני")
+    await ben.say(group, "שלום " * 60)
+    screen = await windows.open(ann, f"/chats/{group}", viewport=PHONE)
+    marks = (
+        await screen.message("ראשון")
+        .get_by_role("list")
+        .evaluate(
+            "list => [getComputedStyle(list).direction, getComputedStyle(list.firstElementChild).direction]"
+        )
+    )
+    assert marks == ["rtl", "rtl"]
+    await screen.page.goto("/")
+    seen = await screen.chat("Both ways").get_by_text("שלום").last.evaluate(BEGINNING_IN_VIEW)
+    assert seen
 
 
 async def test_a_clock_that_is_years_ahead_does_no_harm(windows: Windows, service: Process) -> None:

@@ -48,10 +48,11 @@ export function ChatRow({ chat, attributes, onChosen }) {
 
 function PreviewLine({ chat, preview }) {
   const { kind, who, text, message } = preview;
-  return html`<span class=${`chat-row__preview chat-row__preview--${kind} one-line`} dir="auto">
+  return html`<span class=${`chat-row__preview chat-row__preview--${kind}`}>
     ${message && !message.is_deleted && message.sender_id === me.value?.id && html`<${StatusMark} status=${chat.status(message)} />`}
     ${kind === "draft" && html`<span class="chat-row__draft">${t("chat.draft")} </span>`}
-    ${who && html`<span class="chat-row__who"><bdi>${who}</bdi>: </span>`}<bdi>${text}</bdi>
+    ${who && html`<span class="chat-row__who one-line"><bdi>${who}</bdi>: </span>`}
+    <span class="chat-row__text one-line" dir="auto">${text}</span>
   </span>`;
 }
 

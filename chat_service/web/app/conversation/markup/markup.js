@@ -38,11 +38,11 @@ class Drawer {
 
   #drawList({ ordered, items }) {
     const drawn = items.map(({ number, children }) => {
-      return html`<li class="markup__item" value=${number} dir="auto">${this.#drawAll(children)}</li>`;
+      return html`<li class="markup__item" value=${number}>${this.#drawAll(children)}</li>`;
     });
     return ordered
-      ? html`<ol class="markup__list markup__list--ordered">${drawn}</ol>`
-      : html`<ul class="markup__list">${drawn}</ul>`;
+      ? html`<ol class="markup__list markup__list--ordered" dir="auto">${drawn}</ol>`
+      : html`<ul class="markup__list" dir="auto">${drawn}</ul>`;
   }
 
   #drawAll(nodes) {
