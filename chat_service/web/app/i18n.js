@@ -26,9 +26,14 @@ export function preferredLanguage() {
   return "en";
 }
 
-/** Loads a language and makes it the active one; rejects, and changes nothing, when it cannot be loaded. */
+let wanted = "";
+
+/** Loads a language and makes it the active one, unless another one was asked for meanwhile; rejects, and changes
+ * nothing, when it cannot be loaded. */
 export async function loadLanguage(language) {
+  wanted = language;
   const loaded = await import(`../i18n/${language}.js`);
+  if (language !== wanted) return;
   plurals = new Intl.PluralRules(language);
   numbers = new Intl.NumberFormat(language);
   document.documentElement.lang = language;

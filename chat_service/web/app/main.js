@@ -3,7 +3,7 @@
 import { html, render } from "htm/preact";
 import { effect } from "@preact/signals";
 import { installGuard } from "./guard.js";
-import { locale, loadLanguage, preferredLanguage } from "./i18n.js";
+import { loadLanguage, preferredLanguage } from "./i18n.js";
 import { loadTheRestWhenIdle, whenIdle } from "./lazy.js";
 import { installRouter } from "./router.js";
 import { App } from "./shell/app.js";
@@ -41,8 +41,8 @@ function startAfterwards() {
 /** Another choice, here or in another tab, loads its words; if that fails, the present ones stay. */
 function followLanguage() {
   effect(() => {
-    const wanted = preferredLanguage();
-    if (wanted !== locale.peek()) loadLanguage(wanted).catch(() => {});
+    // Also the active one: another may be on its way.
+    loadLanguage(preferredLanguage()).catch(() => {});
   });
 }
 
