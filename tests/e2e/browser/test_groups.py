@@ -95,6 +95,26 @@ async def test_a_new_name_and_new_people_are_seen_at_once(windows: Windows, serv
     await ben.sees("conversation.members", count=4)
 
 
+async def test_a_hand_over_that_was_interrupted_goes_on_with_the_leaving(
+    windows: Windows, service: Process
+) -> None:
+    group = await an_open_group(windows, service)
+    ann, ben_user = group.ann, group.people[1]
+    leave = f"**/api/v1/chats/{group.id}"
+    await ann.context.route(leave, lambda route: route.abort("connectionreset"))
+    await ann.open_details()
+    await expect(ann.member(ben_user.username)).to_be_visible()
+    await ann.button("details.leave").click()
+    dialog = ann.dialog("details.heir.title")
+    await dialog.get_by_role("radio", name=ben_user.username).check()
+    await dialog.get_by_role("button", name=ann.words("details.heir.action")).click()
+    await expect(dialog.get_by_role("alert")).to_have_text(ann.words("error.network"))
+    await ann.context.unroute(leave)
+    await dialog.get_by_role("button", name=ann.words("details.heir.action")).click()
+    await expect(dialog).to_be_hidden()
+    await expect(ann.chat(group.name)).to_have_count(0)
+
+
 async def test_an_admin_may_what_a_member_may_not(windows: Windows, service: Process) -> None:
     group = await an_open_group(windows, service)
     ann, ben = group.ann, group.ben

@@ -47,7 +47,8 @@ function HandOverDialog({ chatId, onClose }) {
     }
     setBusy(true);
     try {
-      await chat.setRole(heirId, "owner");
+      // It may be done already, and only the leaving not.
+      if (chat.myRole === "owner") await chat.setRole(heirId, "owner");
       await chat.leave();
       onClose();
       navigate(paths.home(), { replace: true });
