@@ -29,6 +29,8 @@ export const me = signal(client.me);
 export const connection = signal(readConnection());
 export const sortedChats = signal(/** @type {readonly import("chat-service-client").Chat[]} */ ([]));
 export const chatsLoaded = signal(false);
+/** Whether the service has said which chats there are; before that a chat may only not be kept here. */
+export const chatsListed = signal(false);
 export const totalUnread = signal(0);
 
 /** Limits and features of the service; null until they have been read. */
@@ -108,6 +110,7 @@ function flush() {
     if (listChanged) {
       sortedChats.value = client.sortedChats();
       chatsLoaded.value = client.chatsLoaded;
+      chatsListed.value = client.chatsListed;
       listChanged = false;
     }
     totalUnread.value = client.totalUnread;

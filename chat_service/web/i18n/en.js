@@ -27,6 +27,7 @@ export default {
   "unknown.action": "Go to your chats",
   "gone.title": "This chat is not available",
   "gone.text": "You may have left it or been removed from it, or the address is not one of your chats.",
+  "gone.unsent": "You wrote this there, and it was not sent:",
 
   "connection.connecting": "Connecting…",
   "connection.offline": "Offline. What you write is sent later.",

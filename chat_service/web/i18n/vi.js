@@ -27,6 +27,7 @@ export default {
   "unknown.action": "Về danh sách trò chuyện",
   "gone.title": "Không mở được cuộc trò chuyện này",
   "gone.text": "Có thể bạn đã rời nhóm hoặc bị xóa khỏi nhóm, hoặc địa chỉ này không thuộc các cuộc trò chuyện của bạn.",
+  "gone.unsent": "Bạn đã viết ở đó nhưng chưa gửi được:",
 
   "connection.connecting": "Đang kết nối…",
   "connection.offline": "Ngoại tuyến. Tin nhắn sẽ được gửi sau.",

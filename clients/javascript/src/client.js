@@ -98,6 +98,18 @@ export class ChatClient extends Emitter {
     return this.#account?.chatsLoaded ?? false;
   }
 
+  /** Whether the service has said which chats there are; until then `chats` is what was shown last. */
+  get chatsListed() {
+    return this.#account?.sync.isListed ?? false;
+  }
+
+  /** What was written to a chat and not sent, oldest first, also where one is not in it any more. @param {number} chatId
+   * @returns {string[]} */
+  unsentTo(chatId) {
+    const {outbox, drafts} = this.#account ?? {};
+    return [...(outbox?.listTexts(chatId) ?? []), drafts?.get(chatId) ?? ""].filter((text) => text !== "");
+  }
+
   get totalUnread() {
     return this.#account?.totalUnread ?? 0;
   }

@@ -88,12 +88,14 @@ export class Outbox {
     void this.flush();
   }
 
+  /** @param {number} chatId */
+  listTexts(chatId) {
+    return this.#listOf(chatId).map((message) => message.content);
+  }
+
   /** Shows what waits for a chat. @param {Chat} chat */
   show(chat) {
-    const pending = [...this.#entries.values()]
-      .filter((entry) => entry.record.chatId === chat.id)
-      .sort((a, b) => a.record.order - b.record.order)
-      .map((entry) => entry.message);
+    const pending = this.#listOf(chat.id);
     const isSame = pending.length === chat.pending.length && pending.every((one, at) => one === chat.pending[at]);
     if (!isSame) chat.setPending(pending);
   }
@@ -201,6 +203,14 @@ export class Outbox {
         }
       }
     }
+  }
+
+  /** @param {number} chatId @returns {PendingMessage[]} in the order of writing */
+  #listOf(chatId) {
+    return [...this.#entries.values()]
+      .filter((entry) => entry.record.chatId === chatId)
+      .sort((a, b) => a.record.order - b.record.order)
+      .map((entry) => entry.message);
   }
 
   /** @param {number} chatId */

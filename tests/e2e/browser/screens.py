@@ -56,6 +56,9 @@ class Screen:
     async def sees(self, key: str, **values: object) -> None:
         await expect(self.page.get_by_text(self.words(key, **values), exact=True).first).to_be_visible()
 
+    async def sees_text(self, text: str) -> None:
+        await expect(self.page.get_by_text(text, exact=True).first).to_be_visible()
+
     # --- Who one is ----------------------------------------------------------------------------------------
 
     async def sign_up(self, username: str, password: str, full_name: str = "") -> None:

@@ -142,10 +142,13 @@ async def test_who_is_removed_sees_it_at_once_and_loses_the_chat(windows: Window
     ann, ben, ben_user = group.ann, group.ben, group.people[1]
     await ann.say("A secret for three")
     await ben.reads("A secret for three")
+    await ben.composer.fill("Half a thought")
     await ann.open_details()
     await ann.act_on(ben_user.username, "details.remove")
     await ann.confirm("details.removeTitle", "details.remove", name=ben_user.username)
     await ben.sees("gone.title")
+    await ben.sees("gone.unsent")
+    await ben.sees_text("Half a thought")
     await ben.reads_nothing_of("A secret for three")
     await expect(ben.chat(group.name)).to_have_count(0)
     await expect(ann.member(ben_user.username)).to_have_count(0)

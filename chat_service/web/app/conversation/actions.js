@@ -1,5 +1,6 @@
 /** What the reader may do with a message, by their role, and how each action is carried out. */
 
+import { copyText } from "../clipboard.js";
 import { errorSentence } from "../errors.js";
 import { t } from "../i18n.js";
 import { me } from "../state.js";
@@ -99,13 +100,4 @@ function isStored(message) {
 
 function isMine(message) {
   return message.sender_id === me.peek()?.id;
-}
-
-async function copyText(text) {
-  try {
-    await navigator.clipboard.writeText(text);
-    showToast(t("conversation.copied"));
-  } catch {
-    showToast(t("conversation.copyFailed"), { tone: "danger" });
-  }
 }

@@ -6,7 +6,7 @@ import { t } from "../i18n.js";
 import { lazy } from "../lazy.js";
 import { goBack, navigate } from "../router.js";
 import { paths } from "../routes.js";
-import { chatsLoaded, client, sortedChats } from "../state.js";
+import { chatsListed, client, sortedChats } from "../state.js";
 import { withStyle } from "../styles.js";
 import { IconButton, Skeleton } from "../ui/index.js";
 import { GonePane } from "./other-panes.js";
@@ -15,7 +15,7 @@ const ChatDetails = lazy(withStyle(() => import("../details/chat-details.js"), "
 
 export function ChatPane({ chatId, details }) {
   sortedChats.value; // a chat that comes or goes is a change of the list
-  if (!client.chats.has(chatId)) return chatsLoaded.value ? html`<${GonePane} />` : html`<${ChatPaneSkeleton} />`;
+  if (!client.chats.has(chatId)) return chatsListed.value ? html`<${GonePane} chatId=${chatId} />` : html`<${ChatPaneSkeleton} />`;
   const toggleDetails = () =>
     details ? goBack(paths.chat(chatId)) : navigate(paths.chatDetails(chatId));
   return html`

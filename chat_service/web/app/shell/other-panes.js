@@ -5,7 +5,8 @@ import { openNewChat } from "../dialogs.js";
 import { t } from "../i18n.js";
 import { hrefOf } from "../router.js";
 import { paths } from "../routes.js";
-import { chatsLoaded, sortedChats } from "../state.js";
+import { chatsLoaded, client, sortedChats } from "../state.js";
+import { copyText } from "../clipboard.js";
 import { Button, EmptyState } from "../ui/index.js";
 
 export function HomePane() {
@@ -27,8 +28,16 @@ export function UnknownPane() {
 }
 
 /** A chat that is not there, or not any more: left, removed, or an address of somebody else. */
-export function GonePane() {
+export function GonePane({ chatId }) {
+  // What was written there is one's own, and can be had nowhere else.
+  const unsent = client.unsentTo(chatId).join("\n\n");
   return html`<${EmptyState} heading="h1" icon="chat" title=${t("gone.title")} text=${t("gone.text")}>
+    ${unsent &&
+    html`<figure class="unsent">
+      <figcaption class="unsent__title">${t("gone.unsent")}</figcaption>
+      <blockquote class="unsent__text scrolls" dir="auto" tabindex="0">${unsent}</blockquote>
+      <${Button} icon="copy" onClick=${() => copyText(unsent)}>${t("conversation.action.copy")}</${Button}>
+    </figure>`}
     <${Button} variant="primary" href=${hrefOf(paths.home())} data-replace="">${t("unknown.action")}</${Button}>
   </${EmptyState}>`;
 }
