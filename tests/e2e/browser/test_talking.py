@@ -112,6 +112,24 @@ async def test_a_reply_quotes_what_it_answers_and_leads_there(windows: Windows, 
     ).to_have_count(0)
 
 
+async def test_what_is_answered_is_not_kept_when_it_is_deleted(windows: Windows, service: Process) -> None:
+    ann, ben, _, ben_user = await two_who_talk(windows, service)
+    await ben.say("A slip of the tongue")
+    await ann.reads("A slip of the tongue")
+    await ann.act("A slip of the tongue", "reply")
+    await ann.composer.fill("Never mind")
+    await ann.keeps("Never mind")
+    assert "A slip" not in await ann.page.evaluate("JSON.stringify({...sessionStorage})")
+    await ben.delete("A slip of the tongue", everywhere=True)
+    await ann.reads_nothing_of("A slip of the tongue")
+    await expect(ann.page.get_by_role("button").filter(has_text="A slip")).to_have_count(0)
+    await ann.page.reload()
+    await ann.sees("conversation.composer.replying", name=ben_user.username)
+    await expect(ann.composer).to_have_value("Never mind")
+    await ann.composer.press("Enter")
+    await ann.has_status("Never mind", "read")
+
+
 async def test_who_types_and_who_is_there_is_seen(windows: Windows, service: Process) -> None:
     ann, ben, *_ = await two_who_talk(windows, service)
     header = ann.page.get_by_role("main").locator("header").first

@@ -78,7 +78,7 @@ export function Composer({ open }) {
   };
 
   const saveEdit = async (content) => {
-    if (content === mode.message.content) return composing.leave();
+    if (content === chat.original(mode.message.seq)?.content) return composing.leave();
     isSaving.value = true;
     try {
       await chat.edit(mode.message, content);

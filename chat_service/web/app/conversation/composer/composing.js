@@ -2,15 +2,17 @@
  * What is being written: a new message, a reply or an edit. It outlives the open chat, so that one comes back to
  * what one was doing, also after the session has ended and the page was loaded again.
  *
- * The text of a new message is the draft of the chat, which the client keeps. Of an edit, text and target are
- * kept in the session storage of the tab; where the browser refuses that, in memory alone.
+ * The text of a new message is the draft of the chat, which the client keeps. What is answered or changed, and the
+ * text of an edit, are kept in the session storage of the tab; where the browser refuses that, in memory alone. Of
+ * the other message only its place is kept: it may be deleted meanwhile, and then nothing of it shall remain.
  */
 
 import { signal } from "@preact/signals";
 import { client, me } from "../../state.js";
 
 /**
- * @typedef {{kind: "new", message?: null} | {kind: "reply", message: any} | {kind: "edit", message: any, text: string}} Mode
+ * @typedef {{id: string, seq: number, sender_id: number, sender_username: string}} Target
+ * @typedef {{kind: "new", message?: null} | {kind: "reply", message: Target} | {kind: "edit", message: Target, text: string}} Mode
  */
 
 const PREFIX = "chat.composing.";
@@ -58,11 +60,11 @@ export class Composing {
   }
 
   replyTo(message) {
-    this.#setMode({ kind: "reply", message });
+    this.#setMode({ kind: "reply", message: targetOf(message) });
   }
 
   edit(message) {
-    this.#setMode({ kind: "edit", message, text: message.content });
+    this.#setMode({ kind: "edit", message: targetOf(message), text: message.content });
   }
 
   /** Back to a new message, with the draft that was there before. */
@@ -85,6 +87,11 @@ export class Composing {
     saveMode(this.#key, mode);
     this.mode.value = mode;
   }
+}
+
+/** @returns {Target} */
+function targetOf({ id, seq, sender_id, sender_username }) {
+  return { id, seq, sender_id, sender_username };
 }
 
 function restoreMode(key) {
