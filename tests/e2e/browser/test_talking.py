@@ -91,10 +91,15 @@ async def test_what_is_deleted_for_oneself_stays_for_the_other(windows: Windows,
     await ben.delete("Two", everywhere=False)
     await ben.reads_nothing_of("Two")
     await expect(ben.messages).to_have_count(2)
+    for text in ("One", "Three"):
+        await ben.delete(text, everywhere=False)
+    await ben.sees("conversation.empty.title")
     await ann.reads("Two")
     await ben.page.reload()
-    await ben.reads("Three")
-    await ben.reads_nothing_of("Two")
+    await ben.sees("conversation.empty.title")
+    await ann.say("Four")
+    await ben.reads("Four")
+    await expect(ben.messages).to_have_count(1)
 
 
 async def test_a_reply_quotes_what_it_answers_and_leads_there(windows: Windows, service: Process) -> None:
@@ -180,6 +185,7 @@ async def test_who_reads_above_is_not_pulled_down_but_told(windows: Windows, ser
     await newest.click()
     await expect(screen.message("Come down")).to_be_in_viewport()
     await expect(newest).to_have_count(0)
+    await expect(screen.history).to_be_focused()
 
 
 async def test_one_jumps_to_a_date_and_back_to_the_newest(windows: Windows, service: Process) -> None:

@@ -15,7 +15,8 @@ import { HistoryInput } from "./input.js";
 export function HistoryPane({ open }) {
   const { chat, view } = open;
   chatRevision(chat.id).value;
-  const isEmpty = chat.lastSeq + chat.pending.length === 0;
+  // There may be messages all the same: those that one has hidden.
+  const isEmpty = chat.lastMessage === null && chat.pending.length === 0;
   return html`<div class="history">
     ${isEmpty
       ? html`<${EmptyState} icon="chat" title=${t("conversation.empty.title")} text=${t("conversation.empty.text")} />`
@@ -130,8 +131,13 @@ function ToNewest({ open }) {
   chatRevision(chat.id).value;
   if (view.isNearEnd.value) return null;
   const { unread } = chat;
+  // At the end there is no button, and the focus stays in the history.
+  const goDown = (event) => {
+    event.currentTarget.closest(".history").querySelector("[role=feed]").focus({ preventScroll: true });
+    view.goToEnd();
+  };
   const label = unread === 0 ? t("conversation.toNewest") : t("conversation.toNewestOf", { count: unread });
-  return html`<button type="button" class="to-newest" aria-label=${label} data-tooltip=${label} onClick=${() => view.goToEnd()}>
+  return html`<button type="button" class="to-newest" aria-label=${label} data-tooltip=${label} onClick=${goDown}>
     <${Icon} name="down" size=${22} />
     ${unread > 0 && html`<span class="to-newest__count" aria-hidden="true">${unread > 999 ? `${formatNumber(999)}+` : formatNumber(unread)}</span>`}
   </button>`;

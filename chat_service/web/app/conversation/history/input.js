@@ -47,7 +47,7 @@ export class HistoryInput {
     if (wanted?.matches("article")) {
       open.focusWanted = null;
       wanted.focus({ preventScroll: true });
-    } else if (hadFocus && !scroller.contains(document.activeElement)) {
+    } else if (hadFocus && document.activeElement === document.body) {
       scroller.focus({ preventScroll: true });
     }
   }
