@@ -200,9 +200,11 @@ export class Account {
     return this.#sorted;
   }
 
-  /** @param {Chat} chat that has become more active @param {boolean} isOwn */
+  /** @param {Chat} chat whose activity has changed @param {boolean} isOwn */
   reorder(chat, isOwn) {
-    if (this.#sorted?.[0] !== chat) this.#sorted = null;
+    const [first, second] = this.#sorted ?? [];
+    const isStillFirst = first === chat && !(second && second.lastActivityAt >= chat.lastActivityAt);
+    if (!isStillFirst) this.#sorted = null;
     this.changes.list(isOwn);
   }
 

@@ -26,6 +26,8 @@ export class Chat {
   participantCount = 0;
   /** @type {StoredMessage|null} */
   lastMessage = null;
+  /** When it was made. */
+  createdAt = "";
   /** When it was made, or its newest message was written; as text, which sorts. */
   lastActivityAt = "";
   /** One's own messages that wait to be sent or were refused, oldest first. Replaced at each change.
@@ -259,7 +261,8 @@ export class Chat {
     this.mine = Math.max(item.my.read_seq, item.last_seq - item.unread_count);
     this.lastMessage = null;
     this.lastSeq = item.last_seq - 1;
-    this.lastActivityAt = item.created_at;
+    this.createdAt = item.created_at;
+    this.#touch(false);
     if (item.last_message) {
       const last = item.last_message;
       this.lastSeq = last.seq - 1;
@@ -288,10 +291,8 @@ export class Chat {
     const {seq} = message;
     const isNew = seq > this.lastSeq;
     const isShown = this.history.take(message, isNew, isVisible);
-    if (message.sender_id === this.#account.me.id) {
-      this.mine = Math.max(this.mine, seq);
-      this.#account.outbox.settle(message);
-    }
+    const isMine = message.sender_id === this.#account.me.id;
+    if (isMine) this.mine = Math.max(this.mine, seq);
     if (isNew) {
       this.lastSeq = seq;
       if (this.people.setTyping(message.sender_id, false)) this.changed("typing");
@@ -301,6 +302,8 @@ export class Chat {
     const isLast = !last || seq > last.seq || (seq === last.seq && message.version > last.version);
     const mayBeSeen = isVisible || isShown || seq === last?.seq;
     if (isLast && mayBeSeen && !this.isHidden(seq)) this.#setLast(message);
+    // After it has taken its place, so that the chat does not lose its own meanwhile.
+    if (isMine) this.#account.outbox.settle(message);
     if (isShown) this.changed("messages");
     if (isNew) this.#recount();
   }
@@ -394,9 +397,8 @@ export class Chat {
 
   /** @internal @param {readonly PendingMessage[]} pending */
   setPending(pending) {
-    const newest = pending.at(-1);
     this.pending = pending;
-    if (newest) this.#touch(newest.timestamp, true);
+    this.#touch(true);
     this.changed("pending", true);
   }
 
@@ -415,7 +417,7 @@ export class Chat {
   /** @param {StoredMessage|null} message */
   #setLast(message) {
     this.lastMessage = message;
-    if (message) this.#touch(message.timestamp, false);
+    this.#touch(false);
     this.#account.changes.list();
   }
 
@@ -430,9 +432,12 @@ export class Chat {
     }, () => {});
   }
 
-  /** @param {string} at @param {boolean} isOwn */
-  #touch(at, isOwn) {
-    if (at <= this.lastActivityAt) return;
+  /** A pending message has the time of this device, which may be wrong: it counts until the message is sent. @param {boolean} isOwn */
+  #touch(isOwn) {
+    const sent = this.lastMessage?.timestamp ?? this.createdAt;
+    const written = this.pending.at(-1)?.timestamp ?? "";
+    const at = written > sent ? written : sent;
+    if (at === this.lastActivityAt) return;
     this.lastActivityAt = at;
     this.#account.reorder(this, isOwn);
   }

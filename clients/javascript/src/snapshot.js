@@ -97,7 +97,7 @@ function makeRecord(chat, epoch) {
     chat_type: chat.type,
     name: chat.name,
     created_by: chat.createdBy,
-    created_at: chat.lastActivityAt, // which is its activity where no message is shown
+    created_at: chat.createdAt,
     version: chat.cursor,
     epoch,
     last_seq: chat.lastSeq,

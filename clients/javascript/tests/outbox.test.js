@@ -134,6 +134,28 @@ test("What came while there was no connection is told once for each chat", async
   client.stop();
 });
 
+test("A clock that is wrong does not keep a chat on top", async () => {
+  const device = {storage: new MemoryStorage(), tokenStore: tokenStore(), BroadcastChannel: null};
+  const {client, mine} = await aWriter(device);
+  const group = await client.createGroup("Later", []);
+  client.stop();
+  await pause(50);
+  network.isDown = true;
+  network.cut();
+  const ahead = {now: () => Date.now() + 400 * 86_400_000};
+  const again = keep(new ChatClient({url: network.url, session: "tokens", ...device, ...ahead, random: () => 0.05}));
+  await again.restore();
+  again.start();
+  chatOf(again, mine.id).send("from the future");
+  assert.equal(again.sortedChats()[0].id, mine.id);
+  network.isDown = false;
+  await eventually(() => again.connection === "online" && !chatOf(again, mine.id).pending.length);
+  chatOf(again, group.id).send("later");
+  await eventually(() => chatOf(again, group.id).lastMessage?.content === "later");
+  await eventually(() => again.sortedChats()[0].id === group.id);
+  again.stop();
+});
+
 test("Writing to several chats waits for none of them", async () => {
   const {client, mine} = await aWriter();
   const group = await client.createGroup("Other", []);
