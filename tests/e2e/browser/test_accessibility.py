@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import axe_playwright_python
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import WebSocketRoute, expect
 
 from tests.builders import TestUser, a_direct_chat, a_group, a_user
 from tests.e2e.browser.screens import Screen
@@ -108,6 +109,80 @@ async def test_in_a_chat(windows: Windows, service: Process, theme: str) -> None
     await screen.page.goto(f"/chats/{direct}/details")
     await screen.reads("Unread")
     await audit.look_at(screen, "details of a person")
+    assert audit.findings == []
+
+
+async def test_what_opens_over_a_group(windows: Windows, service: Process, theme: str) -> None:
+    audit = Auditor()
+    stranger = await a_user(service)
+    ann, group, _ = await somebody_with_chats(service)
+    screen = await windows.open(ann, f"/chats/{group}/details", color_scheme=theme, **LOOSE)
+    others = screen.details.get_by_role("listitem").get_by_role("button")
+    await others.first.click()
+    await expect(screen.page.get_by_role("menu")).to_be_visible()
+    await audit.look_at(screen, "menu of a person")
+    await screen.choose("details.remove")
+    await expect(screen.page.get_by_role("alertdialog")).to_be_visible()
+    await audit.look_at(screen, "removing somebody")
+    await screen.page.keyboard.press("Escape")
+    await screen.button("details.rename").click()
+    await expect(screen.dialog("details.rename")).to_be_visible()
+    await audit.look_at(screen, "renaming")
+    await screen.page.keyboard.press("Escape")
+    await screen.button("details.addPeople").click()
+    dialog = screen.dialog("details.addPeople")
+    await screen.pick(dialog, stranger.username)
+    await audit.look_at(screen, "adding people")
+    await screen.page.keyboard.press("Escape")
+    await screen.page.goto(f"/chats/{group}")
+    await screen.act("At ten", "deleteForEveryone")
+    await expect(screen.page.get_by_role("alertdialog")).to_be_visible()
+    await audit.look_at(screen, "deleting a message")
+    await screen.page.keyboard.press("Escape")
+    await screen.page.get_by_role("button", name=screen.words("shell.ownMenu", name="")).click()
+    await expect(screen.page.get_by_role("menu")).to_be_visible()
+    await audit.look_at(screen, "one's own menu")
+    await screen.page.keyboard.press("Escape")
+    await screen.field("chats.search").fill(stranger.username)
+    await screen.sees("people.title")
+    await audit.look_at(screen, "search results")
+    assert audit.findings == []
+
+
+async def test_when_something_fails(windows: Windows, service: Process, theme: str) -> None:
+    """A refusal of the service is sent in its place: whatever the client itself would not let through."""
+    audit = Auditor()
+    ann, _, direct = await somebody_with_chats(service)
+    screen = await windows.open(ann, color_scheme=theme, **LOOSE)
+
+    async def refuse_messages(socket: WebSocketRoute) -> None:
+        server = socket.connect_to_server()
+
+        def judge(text: str | bytes) -> None:
+            frame = json.loads(text)
+            if frame["type"] == "send_message":
+                refusal = {
+                    "type": "error",
+                    "ref": frame["ref"],
+                    "code": "forbidden",
+                    "detail": "",
+                    "retry_after_ms": None,
+                }
+                socket.send(json.dumps(refusal))
+            else:
+                server.send(text)
+
+        socket.on_message(judge)
+
+    await screen.context.route_web_socket("**/api/**", refuse_messages)
+    await screen.page.goto(f"/chats/{direct}")
+    await screen.reads("Unread")
+    await screen.write("Not to be sent")
+    await screen.has_status("Not to be sent", "failed")
+    await audit.look_at(screen, "a message that failed")
+    async with screen.offline():
+        await screen.is_told("connection.offline")
+        await audit.look_at(screen, "without a network")
     assert audit.findings == []
 
 
