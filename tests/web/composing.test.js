@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 
-import { cleanMessage, countCharacters } from "../../chat_service/web/app/conversation/text-length.js";
+import { cleanMessage, countCharacters } from "../../chat_service/web/app/chat/text-length.js";
 
 describe("the length of a text", () => {
   it("is counted in code points", () => {

@@ -3,10 +3,10 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 
-import { anchorFrom, atEnd, atRow, rowsAround, scrollTopFor } from "../../chat_service/web/app/conversation/history/anchor.js";
-import { Heights } from "../../chat_service/web/app/conversation/history/heights.js";
-import { Rows } from "../../chat_service/web/app/conversation/history/rows.js";
-import { Track } from "../../chat_service/web/app/conversation/history/track.js";
+import { anchorFrom, atEnd, atRow, rowsAround, scrollTopFor } from "../../chat_service/web/app/chat/history/anchor.js";
+import { Heights } from "../../chat_service/web/app/chat/history/heights.js";
+import { Rows } from "../../chat_service/web/app/chat/history/rows.js";
+import { Track } from "../../chat_service/web/app/chat/history/track.js";
 
 const VIEW = 600;
 const noKey = () => null;

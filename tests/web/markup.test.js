@@ -3,10 +3,10 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 
-import { parseMarkup } from "../../chat_service/web/app/conversation/markup/blocks.js";
-import { isFewEmoji } from "../../chat_service/web/app/conversation/markup/emoji.js";
-import { parseInline } from "../../chat_service/web/app/conversation/markup/inline.js";
-import { summarise } from "../../chat_service/web/app/conversation/markup/summary.js";
+import { parseMarkup } from "../../chat_service/web/app/chat/markup/blocks.js";
+import { isFewEmoji } from "../../chat_service/web/app/chat/markup/emoji.js";
+import { parseInline } from "../../chat_service/web/app/chat/markup/inline.js";
+import { summarise } from "../../chat_service/web/app/chat/markup/summary.js";
 
 /** A tree in short: tags around text, so that a test reads as what a reader would see. */
 function show(nodes) {

@@ -5,7 +5,7 @@ import { describe, it } from "node:test";
 
 import "./import-map.js";
 
-const { Reading } = await import("../../chat_service/web/app/conversation/reading.js");
+const { Reading } = await import("../../chat_service/web/app/chat/reading.js");
 
 /** A chat as far as reading is concerned, which counts as the service does. */
 function aChat({ lastSeq, readSeq }) {

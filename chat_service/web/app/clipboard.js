@@ -7,8 +7,8 @@ import { showToast } from "./ui/index.js";
 export async function copyText(text) {
   try {
     await navigator.clipboard.writeText(text);
-    showToast(t("conversation.copied"));
+    showToast(t("chat.copied"));
   } catch {
-    showToast(t("conversation.copyFailed"), { tone: "danger" });
+    showToast(t("chat.copyFailed"), { tone: "danger" });
   }
 }

@@ -4,7 +4,7 @@
  */
 
 import { effect } from "@preact/signals";
-import { summarise } from "./conversation/markup/summary.js";
+import { summarise } from "./chat/markup/summary.js";
 import { senderName } from "./chats/preview.js";
 import { t } from "./i18n.js";
 import { chatTitle } from "./names.js";

@@ -135,7 +135,7 @@ class Screen:
 
     @property
     def composer(self) -> Locator:
-        return self.page.get_by_placeholder(self.words("conversation.composer.placeholder"))
+        return self.page.get_by_placeholder(self.words("chat.composer.placeholder"))
 
     @property
     def history(self) -> Locator:
@@ -176,7 +176,7 @@ class Screen:
 
     async def contents(self) -> list[str]:
         """The same, each only by its words."""
-        unread = f"{self.words('conversation.newMessages')}, "
+        unread = f"{self.words('chat.newMessages')}, "
         return [label.removeprefix(unread).split(", ")[1] for label in await self.texts()]
 
     async def open_menu(self, text: str) -> None:
@@ -186,7 +186,7 @@ class Screen:
     async def act(self, text: str, action: str) -> None:
         """Choose an action of a message: `reply`, `edit`, `deleteForMe` …"""
         await self.open_menu(text)
-        await self.choose(f"conversation.action.{action}")
+        await self.choose(f"chat.action.{action}")
 
     async def choose(self, key: str) -> None:
         """An item of the open menu."""
@@ -195,8 +195,8 @@ class Screen:
     async def delete(self, text: str, *, everywhere: bool) -> None:
         name = "deleteForEveryone" if everywhere else "deleteForMe"
         await self.act(text, name)
-        dialog = self.dialog(f"conversation.confirm.{name}")
-        await dialog.get_by_role("button", name=self.words("conversation.confirm.delete"), exact=True).click()
+        dialog = self.dialog(f"chat.confirm.{name}")
+        await dialog.get_by_role("button", name=self.words("chat.confirm.delete"), exact=True).click()
         await expect(dialog).to_be_hidden()
 
     async def edit(self, text: str, new_text: str) -> None:

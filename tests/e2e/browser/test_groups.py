@@ -65,10 +65,10 @@ async def test_a_group_is_made_and_everybody_hears_of_it(windows: Windows, servi
     await expect(ben.message("Welcome!")).to_contain_text(users[0].username)
     await ben.say("Thank you")
     await ann.reads("Thank you")
-    await ann.sees("conversation.members", count=3)
+    await ann.sees("chat.members", count=3)
     await ann.act("Welcome!", "readers")
-    readers = ann.dialog("conversation.readers.title")
-    await expect(readers).to_contain_text(ann.words("conversation.readers.read", count=1))
+    readers = ann.dialog("chat.readers.title")
+    await expect(readers).to_contain_text(ann.words("chat.readers.read", count=1))
     await expect(readers).to_contain_text(users[1].username)
 
 
@@ -92,7 +92,7 @@ async def test_a_new_name_and_new_people_are_seen_at_once(windows: Windows, serv
     await dialog.get_by_role("button", name=ann.words("details.add.action", count=1)).click()
     await expect(dialog).to_be_hidden()
     await expect(ann.member(dan.username)).to_be_visible()
-    await ben.sees("conversation.members", count=4)
+    await ben.sees("chat.members", count=4)
 
 
 async def test_a_hand_over_that_was_interrupted_goes_on_with_the_leaving(
@@ -152,7 +152,7 @@ async def test_who_is_removed_sees_it_at_once_and_loses_the_chat(windows: Window
     await ben.reads_nothing_of("A secret for three")
     await expect(ben.chat(group.name)).to_have_count(0)
     await expect(ann.member(ben_user.username)).to_have_count(0)
-    await ann.sees("conversation.members", count=2)
+    await ann.sees("chat.members", count=2)
     await ben.page.get_by_role("link", name=ben.words("unknown.action")).click()
     await ben.is_at("/")
 

@@ -72,5 +72,5 @@ async def test_the_text_of_a_message_is_copied_as_it_was_written(windows: Window
     screen = await windows.open(ann, f"/chats/{chat_id}", permissions=["clipboard-read", "clipboard-write"])
     await screen.reads("with you")
     await screen.act("with you", "copy")
-    await screen.sees("conversation.copied")
+    await screen.sees("chat.copied")
     assert await screen.page.evaluate("navigator.clipboard.readText()") == "Take **this**\nwith you"

@@ -212,7 +212,7 @@ async def test_on_a_phone_one_thing_is_seen_at_a_time(windows: Windows, service:
     await screen.reads("Hello")
     await expect(screen.chat("Pocket")).to_be_hidden()
     await screen.composer.fill("Hi")
-    await screen.button("conversation.composer.send").tap()
+    await screen.button("chat.composer.send").tap()
     await screen.reads("Hi")
     await screen.button("details.region").tap()
     await expect(screen.member(ben.username)).to_be_visible()

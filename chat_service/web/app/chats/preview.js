@@ -1,6 +1,6 @@
 /** The second line of a chat in the list: who wrote what last, or what is being written. */
 
-import { summarise } from "../conversation/markup/summary.js";
+import { summarise } from "../chat/markup/summary.js";
 import { t } from "../i18n.js";
 import { displayName } from "../names.js";
 import { knownUser } from "../people/known-people.js";

@@ -1,7 +1,7 @@
 /** One chat in the main pane with its details beside it; what is shown until it is known, and when it is gone. */
 
 import { html } from "htm/preact";
-import { Conversation } from "../conversation/index.js";
+import { ChatView } from "../chat/index.js";
 import { t } from "../i18n.js";
 import { lazy } from "../lazy.js";
 import { goBack, navigate } from "../router.js";
@@ -19,7 +19,7 @@ export function ChatPane({ chatId, details }) {
   const toggleDetails = () =>
     details ? goBack(paths.chat(chatId)) : navigate(paths.chatDetails(chatId));
   return html`
-    <div class="chat-pane"><${Conversation} chatId=${chatId} onOpenDetails=${toggleDetails} /></div>
+    <div class="chat-pane"><${ChatView} chatId=${chatId} onOpenDetails=${toggleDetails} /></div>
     ${details && html`<aside class="details-pane" aria-label=${t("details.region")}><${ChatDetails} chatId=${chatId} /></aside>`}
   `;
 }

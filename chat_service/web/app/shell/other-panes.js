@@ -36,7 +36,7 @@ export function GonePane({ chatId }) {
     html`<figure class="unsent">
       <figcaption class="unsent__title">${t("gone.unsent")}</figcaption>
       <blockquote class="unsent__text scrolls" dir="auto" tabindex="0">${unsent}</blockquote>
-      <${Button} icon="copy" onClick=${() => copyText(unsent)}>${t("conversation.action.copy")}</${Button}>
+      <${Button} icon="copy" onClick=${() => copyText(unsent)}>${t("chat.action.copy")}</${Button}>
     </figure>`}
     <${Button} variant="primary" href=${hrefOf(paths.home())} data-replace="">${t("unknown.action")}</${Button}>
   </${EmptyState}>`;

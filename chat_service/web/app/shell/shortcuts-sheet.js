@@ -1,7 +1,7 @@
 /** The sheet that lists the keyboard shortcuts. */
 
 import { html } from "htm/preact";
-import { CONVERSATION_SHORTCUTS } from "../conversation/index.js";
+import { CHAT_SHORTCUTS } from "../chat/index.js";
 import { t } from "../i18n.js";
 import { Dialog } from "../ui/index.js";
 import { isApple, SHORTCUT_GROUPS } from "./shortcuts.js";
@@ -11,7 +11,7 @@ const APPLE_KEYS = { Ctrl: "⌘", Alt: "⌥" };
 export function ShortcutsSheet({ onClose }) {
   return html`<${Dialog} title=${t("shortcuts.title")} size="large" onClose=${onClose}>
     <div class="shortcuts" tabindex="0" role="group" aria-label=${t("shortcuts.title")}>
-      ${[...SHORTCUT_GROUPS, CONVERSATION_SHORTCUTS].map(
+      ${[...SHORTCUT_GROUPS, CHAT_SHORTCUTS].map(
         (group) => html`<section class="shortcuts__group" key=${group.title}>
           <h3 class="shortcuts__title">${t(group.title)}</h3>
           <dl class="shortcuts__list">

@@ -15,7 +15,7 @@ export class Actions {
   }
 
   get menuLabel() {
-    return t("conversation.action.menu");
+    return t("chat.action.menu");
   }
 
   /**
@@ -65,9 +65,9 @@ export class Actions {
   /** Removes a message that was refused. */
   async discard(message) {
     const sure = await confirmAction({
-      title: t("conversation.confirm.discard"),
-      text: t("conversation.confirm.discardText"),
-      action: t("conversation.action.discard"),
+      title: t("chat.confirm.discard"),
+      text: t("chat.confirm.discardText"),
+      action: t("chat.action.discard"),
       danger: true,
     });
     if (sure) this.#open.chat.discard(message);
@@ -76,9 +76,9 @@ export class Actions {
   async #delete(message, scope) {
     const forMe = scope === "me";
     const sure = await confirmAction({
-      title: t(forMe ? "conversation.confirm.deleteForMe" : "conversation.confirm.deleteForEveryone"),
-      text: t(forMe ? "conversation.confirm.deleteForMeText" : "conversation.confirm.deleteForEveryoneText"),
-      action: t("conversation.confirm.delete"),
+      title: t(forMe ? "chat.confirm.deleteForMe" : "chat.confirm.deleteForEveryone"),
+      text: t(forMe ? "chat.confirm.deleteForMeText" : "chat.confirm.deleteForEveryoneText"),
+      action: t("chat.confirm.delete"),
       danger: true,
     });
     if (!sure) return;
@@ -91,7 +91,7 @@ export class Actions {
 }
 
 function item(name, icon, onSelect, danger = false) {
-  return { label: t(`conversation.action.${name}`), icon, onSelect, danger };
+  return { label: t(`chat.action.${name}`), icon, onSelect, danger };
 }
 
 function isStored(message) {

@@ -10,36 +10,36 @@ import { formatAgo } from "../time.js";
 import { ChatAvatar, IconButton, UserText } from "../ui/index.js";
 
 /** @param {{open: import("./open-chat.js").OpenChat, onOpenDetails: () => void}} props */
-export function ConversationHeader({ open, onOpenDetails }) {
+export function ChatHeader({ open, onOpenDetails }) {
   const { chat } = open;
   chatRevision(chat.id).value;
   if (chat.peer) presenceRevision(chat.peer.id).value;
   const title = chatTitle(chat);
   const status = statusOf(open);
-  return html`<header class="bar conversation__header">
+  return html`<header class="bar chat__header">
     <${IconButton} class="only-narrow" icon="back" label=${t("action.back")} onClick=${() => goBack(paths.home())} />
-    <div class="conversation__title">
+    <div class="chat__title">
       <${ChatAvatar} chat=${chat} size="small" online=${isPeerOnline(chat)} />
-      <div class="conversation__names">
-        <h1 class="conversation__name one-line" tabindex="-1" data-route-focus>
-          <button type="button" class="conversation__open" aria-label=${`${title}, ${t("shortcuts.details")}`} onClick=${onOpenDetails}>
+      <div class="chat__names">
+        <h1 class="chat__name one-line" tabindex="-1" data-route-focus>
+          <button type="button" class="chat__open" aria-label=${`${title}, ${t("shortcuts.details")}`} onClick=${onOpenDetails}>
             <${UserText} text=${title} />
           </button>
         </h1>
-        <p class=${`conversation__status one-line ${status.isTyping ? "conversation__status--typing" : ""}`}>
+        <p class=${`chat__status one-line ${status.isTyping ? "chat__status--typing" : ""}`}>
           ${status.isTyping && html`<span class="typing-dots" aria-hidden="true"><i></i><i></i><i></i></span>`}
           ${status.text}
         </p>
       </div>
     </div>
-    <${IconButton} icon="calendar" label=${t("conversation.jumpToDate")} onClick=${open.askForDate} />
+    <${IconButton} icon="calendar" label=${t("chat.jumpToDate")} onClick=${open.askForDate} />
     <${IconButton} icon="info" label=${t("shortcuts.details")} onClick=${onOpenDetails} />
   </header>`;
 }
 
 function statusOf({ chat, people }) {
   if (chat.typing.length > 0) return { isTyping: true, text: typingText(chat, people) };
-  if (chat.type === "group") return { isTyping: false, text: t("conversation.members", { count: chat.participantCount }) };
+  if (chat.type === "group") return { isTyping: false, text: t("chat.members", { count: chat.participantCount }) };
   return { isTyping: false, text: presenceText(chat) };
 }
 
@@ -49,7 +49,7 @@ function typingText(chat, people) {
   const count = chat.typing.length;
   if (count > 2 || names.length < count) return t("chat.typingMany", { count });
   return count === 2
-    ? t("conversation.typingTwo", { first: names[0], second: names[1] })
+    ? t("chat.typingTwo", { first: names[0], second: names[1] })
     : t("chat.typingOne", { name: names[0] });
 }
 

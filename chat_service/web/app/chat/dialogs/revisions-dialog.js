@@ -10,7 +10,7 @@ import { useLoaded } from "./use-loaded.js";
 /** @param {{chat: any, message: any, onClose: () => void}} props */
 export function RevisionsDialog({ chat, message, onClose }) {
   const { value: revisions, placeholder } = useLoaded(() => chat.revisions(message));
-  return html`<${Dialog} title=${t("conversation.revisions.title")} onClose=${onClose}>
+  return html`<${Dialog} title=${t("chat.revisions.title")} onClose=${onClose}>
     ${revisions === null
       ? placeholder
       : html`<ol class="revisions">
@@ -29,6 +29,6 @@ function Revision({ revision, content, edited_at: editedAt, count }) {
 }
 
 function revisionName(revision, count) {
-  if (revision === 1) return "conversation.revisions.first";
-  return revision === count ? "conversation.revisions.present" : "conversation.revisions.earlier";
+  if (revision === 1) return "chat.revisions.first";
+  return revision === count ? "chat.revisions.present" : "chat.revisions.earlier";
 }

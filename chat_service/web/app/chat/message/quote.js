@@ -18,6 +18,6 @@ export function Quote({ author, original, onPress }) {
 
 /** @param {any} original */
 export function quotedText(original) {
-  if (original === "hidden") return t("conversation.quote.hidden");
+  if (original === "hidden") return t("chat.quote.hidden");
   return original.is_deleted ? t("chat.deletedMessage") : summarise(original.content);
 }

@@ -4,25 +4,25 @@ import { html } from "htm/preact";
 import { useEffect, useMemo } from "preact/hooks";
 import { client } from "../state.js";
 import { Composer } from "./composer/composer.js";
-import { ConversationHeader } from "./header.js";
+import { ChatHeader } from "./header.js";
 import { HistoryPane } from "./history/history-pane.js";
 import { OpenChat } from "./open-chat.js";
 
 /** @param {{chatId: number, onOpenDetails: () => void}} props where there is no such chat, the shell says so */
-export function Conversation({ chatId, onOpenDetails }) {
+export function ChatView({ chatId, onOpenDetails }) {
   const chat = client.chats.get(chatId);
   if (!chat) return null;
-  return html`<${ConversationOf} key=${chatId} chat=${chat} onOpenDetails=${onOpenDetails} />`;
+  return html`<${ChatViewOf} key=${chatId} chat=${chat} onOpenDetails=${onOpenDetails} />`;
 }
 
-function ConversationOf({ chat, onOpenDetails }) {
+function ChatViewOf({ chat, onOpenDetails }) {
   const open = useMemo(() => new OpenChat(chat), [chat]);
   useEffect(() => {
     open.start();
     return () => open.stop();
   }, [open]);
-  return html`<section class="conversation">
-    <${ConversationHeader} open=${open} onOpenDetails=${onOpenDetails} />
+  return html`<section class="chat">
+    <${ChatHeader} open=${open} onOpenDetails=${onOpenDetails} />
     <${HistoryPane} open=${open} />
     <${Composer} open=${open} />
     <${Announcements} announcer=${open.announcer} />

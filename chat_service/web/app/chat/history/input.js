@@ -87,7 +87,7 @@ export class HistoryInput {
 
   #focusComposer(event) {
     event?.preventDefault();
-    const composer = this.#scroller.current.closest(".conversation").querySelector("[data-composer]");
+    const composer = this.#scroller.current.closest(".chat").querySelector("[data-composer]");
     /** @type {HTMLElement} */ (composer).focus();
   }
 

@@ -94,7 +94,7 @@ function Tail({ open, message, status }) {
     ${message.is_edited &&
     !message.is_deleted &&
     html`<button type="button" class="tail__edited" tabindex="-1" onClick=${() => open.showRevisions(message)}>
-      ${t("conversation.edited")}
+      ${t("chat.edited")}
     </button>`}
     <time datetime=${message.timestamp} title=${formatFull(message.timestamp)}>${formatTime(message.timestamp)}</time>
     ${status !== null && !message.is_deleted && html`<${Progress} open=${open} message=${message} status=${status} />`}
@@ -116,14 +116,14 @@ function Toolbar({ open, index, message }) {
       icon="reply"
       size="small"
       tabindex="-1"
-      label=${t("conversation.action.reply")}
+      label=${t("chat.action.reply")}
       onClick=${() => open.composing.replyTo(message)}
     />`}
     <${IconButton}
       icon="more"
       size="small"
       tabindex="-1"
-      label=${t("conversation.action.more")}
+      label=${t("chat.action.more")}
       aria-haspopup="menu"
       onClick=${(event) => open.openMenu(index, event.currentTarget)}
     />
@@ -132,9 +132,9 @@ function Toolbar({ open, index, message }) {
 
 function Failure({ open, message }) {
   return html`<div class="failure">
-    <p class="failure__reason"><${Icon} name="error" size=${16} /> ${t("conversation.notSent")} ${errorSentence(message.error, "send")}</p>
-    <${Button} size="small" variant="plain" icon="retry" onClick=${() => open.chat.retry(message)}>${t("conversation.action.retry")}</${Button}>
-    <${Button} size="small" variant="plain" onClick=${() => open.actions.discard(message)}>${t("conversation.action.discard")}</${Button}>
+    <p class="failure__reason"><${Icon} name="error" size=${16} /> ${t("chat.notSent")} ${errorSentence(message.error, "send")}</p>
+    <${Button} size="small" variant="plain" icon="retry" onClick=${() => open.chat.retry(message)}>${t("chat.action.retry")}</${Button}>
+    <${Button} size="small" variant="plain" onClick=${() => open.actions.discard(message)}>${t("chat.action.discard")}</${Button}>
   </div>`;
 }
 
@@ -149,8 +149,8 @@ function EmptyRow({ elementRef, index }) {
 function labelOf({ message, isOwn, senderName, isUnreadStart, status }) {
   const sender = isOwn ? t("chat.you") : senderName;
   const text = message.is_deleted ? t("chat.deletedMessage") : summarise(message.content, LABEL_CHARS);
-  const parts = [isUnreadStart && t("conversation.newMessages"), sender, text, formatTime(message.timestamp)];
-  if (message.is_edited && !message.is_deleted) parts.push(t("conversation.edited"));
+  const parts = [isUnreadStart && t("chat.newMessages"), sender, text, formatTime(message.timestamp)];
+  if (message.is_edited && !message.is_deleted) parts.push(t("chat.edited"));
   if (status !== null) parts.push(t(`status.${status}`));
   return parts.filter(Boolean).join(", ");
 }

@@ -19,7 +19,7 @@ export function HistoryPane({ open }) {
   const isEmpty = chat.lastMessage === null && chat.pending.length === 0;
   return html`<div class="history">
     ${isEmpty
-      ? html`<${EmptyState} icon="chat" title=${t("conversation.empty.title")} text=${t("conversation.empty.text")} />`
+      ? html`<${EmptyState} icon="chat" title=${t("chat.empty.title")} text=${t("chat.empty.text")} />`
       : html`<${Rows} open=${open} />`}
     ${!isEmpty && html`<${StickyDay} open=${open} />`}
     <${LoadProblem} view=${view} />
@@ -55,7 +55,7 @@ function Rows({ open }) {
     class="history__scroller scrolls"
     role="feed"
     tabindex="-1"
-    aria-label=${t("conversation.history", { title: chatTitle(chat) })}
+    aria-label=${t("chat.history", { title: chatTitle(chat) })}
     aria-busy=${rows.some((row) => row.message === null) ? "true" : "false"}
     ...${input.current.listeners}
   >
@@ -136,7 +136,7 @@ function ToNewest({ open }) {
     event.currentTarget.closest(".history").querySelector("[role=feed]").focus({ preventScroll: true });
     view.goToEnd();
   };
-  const label = unread === 0 ? t("conversation.toNewest") : t("conversation.toNewestOf", { count: unread });
+  const label = unread === 0 ? t("chat.toNewest") : t("chat.toNewestOf", { count: unread });
   return html`<button type="button" class="to-newest" aria-label=${label} data-tooltip=${label} onClick=${goDown}>
     <${Icon} name="down" size=${22} />
     ${unread > 0 && html`<span class="to-newest__count" aria-hidden="true">${unread > 999 ? `${formatNumber(999)}+` : formatNumber(unread)}</span>`}

@@ -41,7 +41,7 @@ export class Announcer {
     this.#waiting = [];
     const sentences =
       messages.length > MOST_AT_ONCE
-        ? [t("conversation.announce.many", { count: messages.length })]
+        ? [t("chat.announce.many", { count: messages.length })]
         : messages.map((message) => this.#sentence(message));
     const added = sentences.map((text) => ({ id: (this.#lastId += 1), text }));
     this.lines.value = [...this.lines.peek(), ...added].slice(-KEPT_LINES);
@@ -50,6 +50,6 @@ export class Announcer {
   #sentence(message) {
     const name = this.#people.nameOf(message.sender_id, message.sender_username);
     const text = message.is_deleted ? t("chat.deletedMessage") : summarise(message.content);
-    return t("conversation.announce.one", { name, text });
+    return t("chat.announce.one", { name, text });
   }
 }

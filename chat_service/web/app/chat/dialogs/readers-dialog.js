@@ -15,16 +15,16 @@ export function ReadersDialog({ chat, message, onClose }) {
     return true;
   });
   const groups = isLoaded === null ? [] : listGroups(chat, message);
-  return html`<${Dialog} title=${t("conversation.readers.title")} size="small" onClose=${onClose}>
+  return html`<${Dialog} title=${t("chat.readers.title")} size="small" onClose=${onClose}>
     ${isLoaded === null && placeholder}
-    ${isLoaded !== null && groups.length === 0 && html`<p class="dialog__text">${t("conversation.readers.nobody")}</p>`}
+    ${isLoaded !== null && groups.length === 0 && html`<p class="dialog__text">${t("chat.readers.nobody")}</p>`}
     ${groups.map((group) => html`<${Group} key=${group.name} ...${group} />`)}
   </${Dialog}>`;
 }
 
 function Group({ name, people }) {
   return html`<section class="readers">
-    <h3 class="readers__title">${t(`conversation.readers.${name}`, { count: people.length })}</h3>
+    <h3 class="readers__title">${t(`chat.readers.${name}`, { count: people.length })}</h3>
     <ul class="readers__list">
       ${people.map(
         (person) => html`<li class="reader" key=${person.user_id}>

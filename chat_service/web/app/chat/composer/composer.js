@@ -121,8 +121,8 @@ export function Composer({ open }) {
           data-composer
           autocapitalize="sentences"
           enterkeyhint=${isTouch.matches ? "enter" : "send"}
-          placeholder=${t("conversation.composer.placeholder")}
-          aria-label=${t("conversation.composer.label", { title: chatTitle(chat) })}
+          placeholder=${t("chat.composer.placeholder")}
+          aria-label=${t("chat.composer.label", { title: chatTitle(chat) })}
           aria-describedby="composer-note"
           aria-invalid=${isTooLong ? "true" : undefined}
           onInput=${onInput}
@@ -137,7 +137,7 @@ export function Composer({ open }) {
       <${IconButton}
         class="composer__send"
         icon=${mode.kind === "edit" ? "check" : "send"}
-        label=${t(mode.kind === "edit" ? "conversation.composer.save" : "conversation.composer.send")}
+        label=${t(mode.kind === "edit" ? "chat.composer.save" : "chat.composer.send")}
         aria-disabled=${isEmpty.value || isTooLong || isSaving.value ? "true" : undefined}
         onPointerDown=${keepFocus}
         onClick=${submit}
@@ -148,8 +148,8 @@ export function Composer({ open }) {
 
 function noteOf(left, problem) {
   if (problem !== "") return problem;
-  if (left < 0) return t("conversation.composer.tooLong", { count: -left });
-  return left <= COUNTDOWN_FROM ? t("conversation.composer.left", { count: left }) : "";
+  if (left < 0) return t("chat.composer.tooLong", { count: -left });
+  return left <= COUNTDOWN_FROM ? t("chat.composer.left", { count: left }) : "";
 }
 
 /** The countdown in large steps: a number at every key would drown everything else. */

@@ -17,7 +17,7 @@ export function DateDialog({ chat, onFound, onClose }) {
     event.preventDefault();
     const day = parseDay(date.value);
     if (day === null) {
-      error.value = t("conversation.date.missing");
+      error.value = t("chat.date.missing");
       return;
     }
     isBusy.value = true;
@@ -36,17 +36,17 @@ export function DateDialog({ chat, onFound, onClose }) {
   };
 
   return html`<${Dialog}
-    title=${t("conversation.date.title")}
+    title=${t("chat.date.title")}
     size="small"
     onClose=${onClose}
     footer=${html`
-      <${Button} variant="plain" onClick=${goToFirst}>${t("conversation.date.first")}</${Button}>
-      <${Button} variant="primary" type="submit" form="date-form" busy=${isBusy.value}>${t("conversation.date.go")}</${Button}>
+      <${Button} variant="plain" onClick=${goToFirst}>${t("chat.date.first")}</${Button}>
+      <${Button} variant="primary" type="submit" form="date-form" busy=${isBusy.value}>${t("chat.date.go")}</${Button}>
     `}
   >
     <form id="date-form" onSubmit=${find}>
       <${TextField}
-        label=${t("conversation.date.label")}
+        label=${t("chat.date.label")}
         type="date"
         max=${dayText(today)}
         value=${date.value}

@@ -25,7 +25,7 @@ export function Body({ content, tail, tabIndex, isOpened, onOpen }) {
   };
   return html`
     <div class="long-text"><${Markup} content=${beginning} linkTabIndex=${tabIndex} /></div>
-    <button type="button" class="long-text__more" tabindex=${tabIndex} onClick=${open}>${t("conversation.showAll")}</button>
+    <button type="button" class="long-text__more" tabindex=${tabIndex} onClick=${open}>${t("chat.showAll")}</button>
     ${tail}
   `;
 }

@@ -18,7 +18,7 @@ export function ModeBar({ mode, open }) {
   return html`<div class="mode-bar">
     <${Icon} name=${isEdit ? "edit" : "reply"} size=${18} />
     <button type="button" class="mode-bar__words" onClick=${() => open.goToMessage(message.seq)}>
-      <span class="mode-bar__title one-line">${isEdit ? t("conversation.composer.editing") : t("conversation.composer.replying", { name: author })}</span>
+      <span class="mode-bar__title one-line">${isEdit ? t("chat.composer.editing") : t("chat.composer.replying", { name: author })}</span>
       ${original === undefined
         ? html`<${Skeleton} width="8rem" />`
         : html`<${UserText} class="mode-bar__text one-line" text=${quotedText(original ?? "hidden")} />`}
@@ -26,7 +26,7 @@ export function ModeBar({ mode, open }) {
     <${IconButton}
       icon="close"
       size="small"
-      label=${t(isEdit ? "conversation.composer.cancelEdit" : "conversation.composer.cancelReply")}
+      label=${t(isEdit ? "chat.composer.cancelEdit" : "chat.composer.cancelReply")}
       onClick=${() => open.composing.leave()}
     />
   </div>`;
