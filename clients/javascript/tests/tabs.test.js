@@ -179,7 +179,7 @@ test("What is typed in one tab is the draft of all", async () => {
   second.on("chat", ({kinds}) => { if (kinds.has("draft")) told++; });
   for (const text of ["N", "No", "Not yet"]) mine.setDraft(text);
   await eventually(() => chatOf(second, mine.id).draft === "Not yet");
-  assert(told > 0);
+  await eventually(() => told > 0);
   chatOf(second, mine.id).setDraft("");
   await eventually(() => mine.draft === "");
 });

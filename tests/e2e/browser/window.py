@@ -18,8 +18,12 @@ PHONE = {"width": 390, "height": 844}
 # The browser's own reports of requests that got no answer, or a refusal: those are what many tests are about.
 _GONE = re.compile(r"net::ERR_(CONNECTION_\w+|INTERNET_DISCONNECTED|EMPTY_RESPONSE|NETWORK_CHANGED)")
 _EXPECTED = re.compile(r"Failed to load resource: |WebSocket connection to ")
-_WITHOUT_WORKER = "Service Worker registration blocked by Playwright"
-"""Said with `service_workers="block"`: requests that a worker answers cannot be made to fail."""
+# Of its registration: switched off with `service_workers="block"`, where requests must fail that it would
+# answer, or met by a server that is gone.
+_OF_WORKER = (
+    "Service Worker registration blocked by Playwright",
+    "An unknown error occurred when fetching the script.",
+)
 _WATCH = """
 addEventListener("securitypolicyviolation", (event) => {
   console.error(`policy: ${event.violatedDirective} ${event.blockedURI} ${event.sample}`);
@@ -90,7 +94,7 @@ class Windows:
 
     def _is_expected(self, message: ConsoleMessage) -> bool:
         """A refused call, a socket that ended, and what is asked of a server that is gone."""
-        if message.text == _WITHOUT_WORKER:
+        if message.text in _OF_WORKER:
             return True
         url = str(message.location.get("url", ""))
         is_call = url.startswith(f"{self._service.url}/api/") or "WebSocket" in message.text
