@@ -225,6 +225,8 @@ def _write_stores(workloads: dict[str, Any]) -> list[str]:
         "texts in MariaDB, the same rows with their texts in a column, and the texts in MongoDB. Rows are "
         "backed up by `mariadb-dump`, texts document by document."
     )
+    if "date" in found:  # where it is younger than the rest
+        about += f" Measured on {found['date']}."
     lines = [
         "## Two stores",
         "",
