@@ -112,7 +112,10 @@ def _make_chats(service: Service, reader: Person, sender: Person) -> Group:
         chat_id = make(f"Group {number}").id
         call(service.url, "POST", "/messages", {"chat_id": chat_id, "content": "Hello!"}, sender.token)
     large = make("A hundred thousand")
-    fill(service, large, MESSAGES)
+    fill(service, large, MESSAGES - 1)
+    # The newest of now: those before are old, and would leave the chat at the end of the list, out of sight.
+    newest = {"chat_id": large.id, "content": f"Message {MESSAGES} of a long talk"}
+    call(service.url, "POST", "/messages", newest, sender.token)
     call(service.url, "PUT", f"/chats/{large.id}/read", {"seq": MESSAGES}, reader.token)
     return large
 
