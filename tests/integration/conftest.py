@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from chat_service.settings import Settings
 from tests.builders import close_clients
 from tests.node import Node, make_settings
+from tests.servers import Redis
 from tests.stores import Stores, open_services
 
 
@@ -28,6 +30,30 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         )
     with Node(settings) as node:
         yield node
+
+
+@pytest.fixture(scope="module")
+def redis() -> Iterator[Redis]:
+    """A server that a test may kill and must start again."""
+    with Redis() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def joined_settings(
+    redis: Redis,
+    mysql_database_url: str,
+    mongodb_database_url: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Settings:
+    """Of nodes on servers that this Redis joins."""
+    return make_settings(
+        data_dir=tmp_path_factory.mktemp("nodes"),
+        database_url=mysql_database_url,
+        content_url=mongodb_database_url,
+        redis_url=redis.url,
+        auto_migrate=True,
+    )
 
 
 @pytest.fixture(autouse=True)

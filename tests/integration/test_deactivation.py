@@ -16,37 +16,14 @@ from chat_service.settings import Settings
 from tests.builders import TestUser, some_users
 from tests.client import ChatClient
 from tests.cluster import Cluster, on, running
-from tests.node import make_settings
 from tests.servers import Redis
 
 pytestmark = pytest.mark.timeout(120)
 
 
 @pytest.fixture(scope="module")
-def redis() -> Iterator[Redis]:
-    with Redis() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def settings(
-    redis: Redis,
-    mysql_database_url: str,
-    mongodb_database_url: str,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Settings:
-    return make_settings(
-        data_dir=tmp_path_factory.mktemp("nodes"),
-        database_url=mysql_database_url,
-        content_url=mongodb_database_url,
-        redis_url=redis.url,
-        auto_migrate=True,
-    )
-
-
-@pytest.fixture(scope="module")
-def cluster(settings: Settings) -> Iterator[Cluster]:
-    with running(2, settings) as cluster:
+def cluster(joined_settings: Settings) -> Iterator[Cluster]:
+    with running(2, joined_settings) as cluster:
         yield cluster
 
 
@@ -89,12 +66,12 @@ async def test_with_redis_within_a_second(cluster: Cluster) -> None:
 
 
 async def test_by_the_command_line_as_soon_as_the_nodes_have_asked_the_store(
-    cluster: Cluster, settings: Settings
+    cluster: Cluster, joined_settings: Settings
 ) -> None:
     await cluster.are_joined()
     (ann,) = await some_users(cluster.first, 1)
     async with on(ann, cluster.second).socket() as there:
-        await deactivate_by_command(settings, ann)
+        await deactivate_by_command(joined_settings, ann)
         await check_ends(cluster, ann, there, 2)
 
 

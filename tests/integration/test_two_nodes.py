@@ -26,31 +26,8 @@ pytestmark = pytest.mark.timeout(120)
 
 
 @pytest.fixture(scope="module")
-def redis() -> Iterator[Redis]:
-    """A server that a test may kill and must start again."""
-    with Redis() as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def settings(
-    redis: Redis,
-    mysql_database_url: str,
-    mongodb_database_url: str,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Settings:
-    return make_settings(
-        data_dir=tmp_path_factory.mktemp("nodes"),
-        database_url=mysql_database_url,
-        content_url=mongodb_database_url,
-        redis_url=redis.url,
-        auto_migrate=True,
-    )
-
-
-@pytest.fixture(scope="module")
-def _cluster(settings: Settings) -> Iterator[Cluster]:
-    with running(2, settings) as cluster:
+def _cluster(joined_settings: Settings) -> Iterator[Cluster]:
+    with running(2, joined_settings) as cluster:
         yield cluster
 
 
@@ -140,12 +117,12 @@ async def list_online(user: TestUser, chat_id: int) -> set[int]:
 
 
 async def test_the_people_of_a_node_that_died_go_offline_within_15_seconds(
-    cluster: Cluster, settings: Settings
+    cluster: Cluster, joined_settings: Settings
 ) -> None:
     ann, ben = await some_users(cluster.first, 2)
     chat_id = await a_direct_chat(ann, ben)
     async with ann.socket() as watching:
-        with Node(settings) as doomed:
+        with Node(joined_settings) as doomed:
             there = on(ben, doomed).socket()
             await there.open()
             await watching.expect("user_online", user_id=ben.id)
@@ -249,7 +226,7 @@ async def test_without_redis_everything_goes_on_a_little_later_and_is_fast_again
 
 
 async def test_two_nodes_end_equal_to_the_store_over_a_redis_that_loses_doubles_and_reorders(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
+    joined_settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[LossyBus] = []
 
@@ -258,7 +235,7 @@ async def test_two_nodes_end_equal_to_the_store_over_a_redis_that_loses_doubles_
         return made[-1]
 
     monkeypatch.setattr(app, "open_bus", open_lossy)
-    with running(2, settings) as cluster:
+    with running(2, joined_settings) as cluster:
         await cluster.know_each_other()
         people = await some_users(cluster.first, 4)
         groups = [await a_group(people[0], *people[1:]) for _ in range(3)]
@@ -300,9 +277,9 @@ async def come_and_go(people: list[TestUser], cluster: Cluster, group: int) -> N
 
 
 async def test_two_nodes_without_redis_are_slow_and_not_wrong_and_say_so(
-    settings: Settings, capfd: pytest.CaptureFixture[str]
+    joined_settings: Settings, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    alone = settings.model_copy(update={"redis_url": make_settings().redis_url})
+    alone = joined_settings.model_copy(update={"redis_url": make_settings().redis_url})
     with running(2, alone) as cluster:
         await cluster.know_each_other()
         ann, ben = await some_users(cluster.first, 2)
