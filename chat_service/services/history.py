@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -23,6 +23,8 @@ log = structlog.get_logger()
 
 PAGE_CHARS = 128 * 1024
 """A page of changes ends early above this much text, so that no frame of it grows beyond bounds."""
+TEXTS_TOGETHER = 100
+"""Texts of different pages that are read at once."""
 HIDES_TOLD_AGAIN = 1000
 """Versions before `since` whose hides are told once more. A hide takes no version, so the push of a later
 one may overtake its own, and a client that loses its connection in between has a cursor above it."""
@@ -201,14 +203,14 @@ class HistoryService:
 
         return await self._metadata.read(read)
 
-    async def find_changes_for_all(self, chat_id: int, *, since: int, limit: int) -> ChangesFound | None:
-        """A page that fills a hole for every socket of the chat alike; None when the chat is gone."""
+    async def find_changes_for_all(
+        self, cursors: Mapping[int, int], *, limit: int
+    ) -> dict[int, ChangesFound]:
+        """Pages that fill holes for every socket of a chat alike; a chat that is gone has none."""
 
-        async def read(unit: Unit) -> ChangesFound | None:
-            chat = await unit.chats.find_chat(chat_id)
-            if chat is None:
-                return None
-            return (await _find_changes(unit, NOBODY, [(chat, since)], limit))[chat_id]
+        async def read(unit: Unit) -> dict[int, ChangesFound]:
+            chats = await unit.chats.get_chats(sorted(cursors))
+            return await _find_changes(unit, NOBODY, [(chat, cursors[chat.id]) for chat in chats], limit)
 
         return await self._metadata.read(read)
 
@@ -216,6 +218,17 @@ class HistoryService:
         """The pages with their texts, which are read together."""
         messages = iter(await self._loader.load([row for page in found for row in page.rows]))
         return [_compose(page, list(islice(messages, len(page.rows))), self._epoch.value) for page in found]
+
+
+def split_pages(pages: Iterable[ChangesFound]) -> list[list[ChangesFound]]:
+    """For `load_changes`: in order, at least one list, each of one page or of no more than `TEXTS_TOGETHER`
+    texts."""
+    batches: list[list[ChangesFound]] = [[]]
+    for page in pages:
+        if batches[-1] and sum(len(one.rows) for one in (*batches[-1], page)) > TEXTS_TOGETHER:
+            batches.append([])
+        batches[-1].append(page)
+    return batches
 
 
 def _or_raise(found: ChangesFound | NotFound | ResyncRequired) -> ChangesFound:

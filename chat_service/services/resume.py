@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from chat_service.domain.errors import NotFound, ResyncRequired, Unavailable
 from chat_service.domain.models import Changes, Chat
-from chat_service.services.history import ChangesFound, HistoryService
+from chat_service.services.history import ChangesFound, HistoryService, split_pages
 from chat_service.services.ports.metadata import MetadataStore, Unit
 
 PAGE_LIMIT = 100
@@ -90,7 +90,7 @@ class ResumeService:
                         refused.append((chat_id, Resync(chat_id, one.version)))
                     case NotFound():
                         refused.append((chat_id, Gone(chat_id)))
-            first, *others = _in_batches(pages)
+            first, *others = split_pages(pages)
             loaded = await self._history.load_changes(first)
         for chat_id, step in refused:
             yield chat_id, step
@@ -134,13 +134,3 @@ class ResumeService:
             yield Resync(page.chat_id, error.version)
         except NotFound:
             yield Gone(page.chat_id)
-
-
-def _in_batches(pages: Iterable[ChangesFound]) -> list[list[ChangesFound]]:
-    """In order, at least one, together as long as they have no more texts than one page may have."""
-    batches: list[list[ChangesFound]] = [[]]
-    for page in pages:
-        if batches[-1] and sum(len(one.rows) for one in (*batches[-1], page)) > PAGE_LIMIT:
-            batches.append([])
-        batches[-1].append(page)
-    return batches

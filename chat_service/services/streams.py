@@ -18,10 +18,10 @@ import structlog
 from chat_service.domain import pushes
 from chat_service.domain.errors import Unavailable
 from chat_service.domain.events import ChatChanged
-from chat_service.domain.models import Changes, Chat
 from chat_service.services.connections import Connection, ConnectionManager
 from chat_service.services.epoch import Epoch
 from chat_service.services.history import HistoryService
+from chat_service.services.holes import Filling, HoleReader
 from chat_service.services.metrics import Metrics
 from chat_service.services.ports.bus import Bus
 from chat_service.services.ports.metadata import MetadataStore
@@ -34,9 +34,6 @@ HOLE_WAIT_S = 0.2
 COMMIT_WAIT_S = 0.02
 """What this node has just committed, it is about to deliver itself."""
 FILL_RETRY_S = 1.0
-FILLS_TOGETHER = 8
-"""Chats whose holes are read at the same time: requests and handshakes read too."""
-FILL_PAGE = 100
 EARLY_KEPT = 1_000
 """Changes of one chat that wait for a hole before them. What comes beyond is read from the store with it, so
 a node that hears others and cannot read keeps no more than these."""
@@ -71,13 +68,12 @@ class Streams:
     ) -> None:
         self._manager = manager
         self._metadata = metadata
-        self._history = history
         self._bus = bus
         self._epoch = epoch
         self._metrics = metrics
         self._streams: dict[int, Stream] = {}
         self._aside: set[asyncio.Task[None]] = set()
-        self._fills = asyncio.Semaphore(FILLS_TOGETHER)
+        self._holes = HoleReader(history)
         bus.subscribe_gaps(self.check_later)
 
     # --- Listening --------------------------------------------------------------------------------
@@ -354,17 +350,13 @@ class Streams:
             while stream.delivered < stream.known and self._streams.get(stream.chat_id) is stream:
                 since = stream.delivered
                 try:
-                    async with self._fills:
-                        found = await self._history.find_changes_for_all(
-                            stream.chat_id, since=since, limit=FILL_PAGE
-                        )
-                        if found is None:
-                            break
-                        [changes] = await self._history.load_changes([found])
+                    filling = await self._holes.read(stream.chat_id, since)
                 except Unavailable:
                     await asyncio.sleep(FILL_RETRY_S)
                     continue
-                self._apply(stream, changes, found.chat)
+                if filling is None:
+                    break
+                self._apply(stream, filling)
                 if stream.delivered == since:  # the store is behind what was heard: it has been restored
                     await asyncio.sleep(FILL_RETRY_S)
         finally:
@@ -372,8 +364,9 @@ class Streams:
         if self._streams.get(stream.chat_id) is stream:
             self._advance(stream)
 
-    def _apply(self, stream: Stream, changes: Changes, chat: Chat) -> None:
+    def _apply(self, stream: Stream, filling: Filling) -> None:
         """Deliver a page from the store, unless what was missing has come in the meantime."""
+        chat, changes = filling.chat, filling.changes
         if changes.since != stream.delivered or changes.to <= stream.delivered:
             return
         self._metrics.holes.inc()

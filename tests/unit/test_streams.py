@@ -1,178 +1,18 @@
-"""The sequencer without a network: real services on SQLite, and sockets that write down what they get."""
+"""The sequencer: order, memberships and handshakes."""
 
 from __future__ import annotations
 
 import asyncio
-import itertools
 import random
-from collections.abc import AsyncIterator, Sequence
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Any
 
 import orjson
-import pytest
 
-from chat_service.adapters.sql.migrate import upgrade
-from chat_service.app import build_services
-from chat_service.domain.events import ChatChanged, Event
-from chat_service.domain.ids import new_id
-from chat_service.domain.models import Caller, ChatType
-from chat_service.services import streams
-from chat_service.services.accounts import NewAccount
-from chat_service.services.chats import NewChat
-from chat_service.services.connections import (
-    OUTBOUND_BYTES,
-    SLOW_CONSUMER,
-    Connection,
-    ConnectionManager,
-)
-from chat_service.services.container import Services
-from chat_service.services.messages import Draft
+from chat_service.domain.events import ChatChanged
+from chat_service.domain.models import Caller
+from chat_service.services.connections import OUTBOUND_BYTES, SLOW_CONSUMER, Connection
 from chat_service.services.ports.socket import Batch
-from chat_service.services.streams import Streams
 from tests.eventually import eventually
-from tests.node import make_settings
-
-WAIT_S = 5.0
-
-
-class RecordingSocket:
-    """A `Socket` that keeps its frames."""
-
-    def __init__(self) -> None:
-        self.frames: list[dict[str, Any]] = []
-        self.writes = 0
-        self.closed: tuple[int, str] | None = None
-        self.unsent_bytes = 0
-        self.is_open = True
-
-    def write(self, batch: Batch) -> None:
-        self.writes += 1
-        self.frames += [orjson.loads(text) for text in batch.texts]
-
-    def close(self, code: int, reason: str) -> None:
-        self.closed = (code, reason)
-
-    async def drained(self) -> None:
-        """Nothing is ever unsent."""
-
-    def release(self) -> None:
-        """Nothing is held."""
-
-
-class World:
-    """Facts are stored by the services; whether, when and in which order a node hears them, a test says."""
-
-    def __init__(self, services: Services) -> None:
-        self.services = services
-        self.manager = ConnectionManager()
-        self.streams = Streams(
-            self.manager,
-            services.metadata,
-            services.history,
-            services.bus,
-            services.epoch,
-            services.metrics,
-        )
-        self.events: list[ChatChanged] = []
-        services.bus.subscribe(self._keep)
-        self._names = itertools.count(1)
-
-    def _keep(self, events: Sequence[Event]) -> None:
-        self.events += [event for event in events if isinstance(event, ChatChanged)]
-
-    async def user(self) -> Caller:
-        name = f"user{next(self._names)}"
-        user = await self.services.accounts.create_user(NewAccount(name, "a long password"))
-        return Caller(user, new_id(), datetime.now(UTC) + timedelta(hours=1))
-
-    async def group(self, owner: Caller, *others: Caller) -> int:
-        wish = NewChat(ChatType.GROUP, "A group", tuple(one.id for one in others), None)
-        chat, _ = await self.services.chats.create_chat(owner, wish)
-        return chat.id
-
-    async def changes(self, who: Caller, chat_id: int, count: int) -> list[ChatChanged]:
-        """So many changes of the chat, which nobody has heard of yet."""
-        before = len(self.events)
-        for _ in range(count):
-            await self.services.chats.rename_chat(who, chat_id, f"Name {new_id()}")
-        return self.events[before:]
-
-    async def add(self, who: Caller, chat_id: int, *others: Caller) -> ChatChanged:
-        await self.services.participants.add_participants(who, chat_id, [one.id for one in others])
-        return self.events[-1]
-
-    async def remove(self, who: Caller, chat_id: int, other: Caller) -> ChatChanged:
-        await self.services.participants.remove_participant(who, chat_id, other.id)
-        return self.events[-1]
-
-    def register(self, who: Caller, only_chat_id: int | None = None) -> Connection:
-        connection = Connection(str(new_id()), who, RecordingSocket(), only_chat_id)
-        self.manager.add(connection)
-        return connection
-
-    async def read(self, connection: Connection) -> dict[int, int]:
-        """The memberships as a handshake reads them."""
-        found = await self.services.metadata.read(
-            lambda unit: unit.participants.list_memberships(connection.user_id)
-        )
-        only = connection.only_chat_id
-        return found if only is None else {only: found[only]}
-
-    async def listen(self, who: Caller, only_chat_id: int | None = None) -> Connection:
-        connection = self.register(who, only_chat_id)
-        self.streams.open(connection, await self.read(connection))
-        return connection
-
-    def hear(self, *events: ChatChanged) -> None:
-        """What the bus does: one batch."""
-        self.manager.collect_missed(events)
-        self.streams.offer(events)
-
-    def disconnect(self, *connections: Connection) -> None:
-        for connection in connections:
-            self.streams.close(connection)
-            self.manager.remove(connection)
-
-
-def frames(connection: Connection) -> list[dict[str, Any]]:
-    assert isinstance(connection.socket, RecordingSocket)
-    return connection.socket.frames
-
-
-def heard(connection: Connection) -> list[tuple[str, int]]:
-    """What a socket got, each with its version (of `changes`: the one it goes up to)."""
-    return [
-        (frame["type"], frame["to" if frame["type"] == "changes" else "version"])
-        for frame in frames(connection)
-    ]
-
-
-def versions(connection: Connection) -> list[int]:
-    return [version for _, version in heard(connection)]
-
-
-async def until_heard(connection: Connection, version: int) -> None:
-    async with asyncio.timeout(WAIT_S):
-        while version not in versions(connection):  # noqa: ASYNC110 - it tells nobody
-            await asyncio.sleep(0.01)
-
-
-@pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    settings = make_settings(data_dir=tmp_path)
-    services = build_services(settings)
-    await services.metadata.connect()
-    await services.content.connect()
-    await asyncio.to_thread(upgrade, settings.metadata_url)
-    sender = asyncio.create_task(services.sender.run())
-    yield World(services)
-    sender.cancel()
-    await asyncio.gather(sender, return_exceptions=True)
-    await services.metadata.close()
-    await services.content.close()
-
+from tests.world import RecordingSocket, World, frames, heard, until_heard, versions
 
 # --- Order --------------------------------------------------------------------------------------------
 
@@ -206,104 +46,6 @@ async def test_a_batch_of_one_chat_is_one_write_for_a_socket(world: World) -> No
     world.hear(*await world.changes(ann, chat_id, 10))
     assert isinstance(listening.socket, RecordingSocket)
     assert (listening.socket.writes, versions(listening)) == (1, list(range(2, 12)))
-
-
-async def test_a_missing_change_is_filled_from_the_store_and_nothing_comes_twice(world: World) -> None:
-    ann, ben = await world.user(), await world.user()
-    chat_id = await world.group(ann, ben)
-    listening = await world.listen(ben)
-    one, _, three, four = await world.changes(ann, chat_id, 4)
-    world.hear(one, four)
-    world.hear(three)
-    assert versions(listening) == [2]
-    await until_heard(listening, 5)
-    assert heard(listening) == [("chat_updated", 2), ("changes", 5)]
-    (filled,) = [frame for frame in frames(listening) if frame["type"] == "changes"]
-    assert (filled["from"], filled["has_more"], "ref" in filled) == (2, False, False)
-    assert filled["chat"]["version"] == 5
-    world.hear(*await world.changes(ann, chat_id, 1))
-    assert heard(listening)[2:] == [("chat_updated", 6)]
-
-
-async def test_a_change_that_is_only_late_is_not_filled(world: World) -> None:
-    ann = await world.user()
-    chat_id = await world.group(ann)
-    listening = await world.listen(ann)
-    one, two = await world.changes(ann, chat_id, 2)
-    world.hear(two)
-    await asyncio.sleep(0.05)
-    world.hear(one)
-    await asyncio.sleep(0.3)
-    assert heard(listening) == [("chat_updated", 2), ("chat_updated", 3)]
-
-
-async def test_a_hole_longer_than_a_page_is_filled_page_by_page(world: World) -> None:
-    ann = await world.user()
-    chat_id = await world.group(ann)
-    listening = await world.listen(ann)
-    for number in range(250):
-        await world.services.messages.send_message(ann, Draft(chat_id, f"Message {number}"))
-    world.hear(world.events[-1])
-    await until_heard(listening, 251)
-    pages = frames(listening)
-    assert [frame["type"] for frame in pages] == ["changes"] * len(pages)
-    assert [page["from"] for page in pages] == [1, *(page["to"] for page in pages[:-1])]
-    contents = [message["content"] for page in pages for message in page["messages"]]
-    assert contents == [f"Message {number}" for number in range(250)]
-
-
-async def test_a_chat_that_falls_silent_after_a_lost_push_is_made_whole(world: World) -> None:
-    ann = await world.user()
-    chat_id = await world.group(ann)
-    listening = await world.listen(ann)
-    await world.changes(ann, chat_id, 3)
-    await world.streams.check_all()
-    await until_heard(listening, 4)
-    assert heard(listening) == [("changes", 4)]
-
-
-async def test_a_version_that_the_store_does_not_have_is_not_asked_for_without_a_pause(world: World) -> None:
-    """After a restore the store is behind what was heard; the sockets close within a second."""
-    ann = await world.user()
-    chat_id = await world.group(ann)
-    listening = await world.listen(ann)
-    (event,) = await world.changes(ann, chat_id, 1)
-    reads = 0
-    read = world.services.history.find_changes_for_all
-
-    async def count(*args: Any, **kwargs: Any) -> Any:
-        nonlocal reads
-        reads += 1
-        return await read(*args, **kwargs)
-
-    world.services.history.find_changes_for_all = count  # type: ignore[method-assign]
-    world.hear(ChatChanged(chat_id, 9, event.push))
-    await asyncio.sleep(1.0)
-    assert heard(listening) == [("changes", 2)]
-    assert reads <= 3
-    world.disconnect(listening)
-    assert not world.streams._streams
-
-
-async def test_what_comes_while_a_hole_is_read_does_not_delay_the_rest(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(streams, "FILL_RETRY_S", 2 * WAIT_S)
-    ann = await world.user()
-    chat_id = await world.group(ann)
-    listening = await world.listen(ann)
-    two, three, _, five = await world.changes(ann, chat_id, 4)
-    find = world.services.history.find_changes_for_all
-
-    async def find_slowly(*args: Any, **kwargs: Any) -> Any:
-        found = await find(*args, **kwargs)
-        world.hear(two)
-        return found
-
-    monkeypatch.setattr(world.services.history, "find_changes_for_all", find_slowly)
-    world.hear(three, five)
-    await until_heard(listening, 5)
-    assert heard(listening) == [("chat_updated", 2), ("chat_updated", 3), ("changes", 5)]
 
 
 # --- Handshakes ---------------------------------------------------------------------------------------
@@ -548,40 +290,6 @@ async def test_a_chat_whose_only_listener_changes_within_a_batch_is_not_lost(wor
     assert heard(e) == [("chat_created", 3), ("chat_updated", 4)]
 
 
-async def test_a_filled_hole_ends_and_begins_memberships(world: World) -> None:
-    ann, ben, eve = await world.user(), await world.user(), await world.user()
-    chat_id = await world.group(ann, ben)
-    a, b, e = [await world.listen(one) for one in (ann, ben, eve)]
-    b_only = await world.listen(ben, chat_id)
-    await world.remove(ann, chat_id, ben)
-    await world.add(ann, chat_id, eve)
-    world.hear(*await world.changes(ann, chat_id, 1))
-    await until_heard(a, 4)
-    assert heard(a) == [("changes", 4)]
-    assert heard(b) == heard(b_only) == [("user_left", 2)]
-    assert b_only.socket.closed == (4003, "not_found")  # type: ignore[attr-defined]
-    assert heard(e) == [("chat_created", 4)]
-    world.hear(*await world.changes(ann, chat_id, 1))
-    assert versions(a)[1:] == versions(e)[1:] == [5]
-    assert versions(b) == [2]
-
-
-async def test_a_filled_hole_that_changes_the_only_listener_does_not_lose_the_chat(world: World) -> None:
-    ann, ben, eve = await world.user(), await world.user(), await world.user()
-    chat_id = await world.group(ann, ben)
-    b, e = await world.listen(ben), await world.listen(eve)
-    await world.remove(ann, chat_id, ben)
-    await world.add(ann, chat_id, eve)
-    world.hear(*await world.changes(ann, chat_id, 1))
-    await until_heard(e, 4)
-    await asyncio.sleep(0.1)
-    world.hear(*await world.changes(ann, chat_id, 1))
-    assert heard(b) == [("user_left", 2)]
-    assert heard(e) == [("chat_created", 4), ("chat_updated", 5)]
-    world.disconnect(b, e)
-    assert not world.streams._streams
-
-
 async def test_random_memberships_in_any_order_give_every_socket_a_consistent_chat(world: World) -> None:
     """Each socket hears versions ascending; while it is in, without a gap; never anything while it is out."""
     dice = random.Random(20261120)
@@ -648,20 +356,6 @@ async def test_a_socket_of_one_chat_is_not_drawn_into_another(world: World) -> N
     world.hear(await world.add(ann, other_id, ben), *await world.changes(ann, other_id, 1))
     world.hear(*await world.changes(ann, chat_id, 1))
     assert [frame["chat_id"] for frame in frames(connection)] == [chat_id]
-
-
-async def test_what_waits_for_a_hole_is_bounded_and_read_from_the_store(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(streams, "EARLY_KEPT", 3)
-    ann, ben = await world.user(), await world.user()
-    chat_id = await world.group(ann, ben)
-    listening = await world.listen(ben)
-    changes = await world.changes(ann, chat_id, 8)
-    world.hear(*changes[1:])
-    assert len(world.streams._streams[chat_id].early) == 3
-    await until_heard(listening, changes[-1].version)
-    assert versions(listening) == sorted(set(versions(listening)))
 
 
 async def test_a_handshake_misses_nothing_and_keeps_nothing_afterwards(world: World) -> None:
