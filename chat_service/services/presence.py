@@ -122,8 +122,9 @@ class PresenceService:
                 log.debug("presence_unshared", reason=str(error))
                 await asyncio.sleep(REFRESH_S)
                 continue
-            for user_id in some:
-                del self._news[user_id]
+            for user_id, seen_at in some.items():
+                if self._news[user_id] is seen_at:  # else another node has died since
+                    del self._news[user_id]
             if not self._news:
                 self._has_news.clear()
 
