@@ -1,7 +1,8 @@
 /*
- * Lets the client open without a network: keeps its page and its files, one version of them at a time, which a
- * browser has fetched anyway. They are public and the same for everybody. Nothing of the API passes through here,
- * so no token and no message is ever kept; signing out leaves it as it is.
+ * Lets the client open without a network: keeps its page and its files, which a browser has fetched anyway. They
+ * are public and the same for everybody. Nothing of the API passes through here, so no token and no message is
+ * ever kept; signing out leaves it as it is. Of the version before the files stay, because a page of it may be
+ * open yet and load its later parts.
  *
  * The page is asked for at every visit, and taken from here where there is no answer; what lies below
  * assets/<version>/ never changes, and is taken from here at once.
@@ -15,7 +16,7 @@ const worker = /** @type {any} */ (globalThis);
 const scope = worker.registration.scope;
 const FAMILY = `chat-client ${scope} `;
 const NAME = FAMILY + version;
-const ASSETS = `${scope}assets/${version}/`;
+const ASSETS = `${scope}assets/`;
 /** What is not the client's, also when somebody goes there. */
 const ELSEWHERE = ["api", "assets", "asyncapi.json", "docs", "health", "livez", "metrics", "openapi.json", "readyz"];
 
@@ -34,7 +35,7 @@ async function install() {
   const cache = await caches.open(NAME);
   const page = await fetch(scope, { cache: "no-cache", credentials: "omit" });
   if (!page.ok || !(await page.clone().text()).includes(`/assets/${version}/`)) throw new Error("no page of this version");
-  await Promise.all(files.map((path) => keepFile(cache, ASSETS + path)));
+  await Promise.all(files.map((path) => keepFile(cache, `${ASSETS}${version}/${path}`)));
   await cache.put(scope, page);
   await worker.skipWaiting();
 }
@@ -46,14 +47,14 @@ async function keepFile(cache, address) {
 }
 
 async function activate() {
-  const names = await caches.keys();
-  await Promise.all(names.filter((name) => name.startsWith(FAMILY) && name !== NAME).map((name) => caches.delete(name)));
+  const others = (await caches.keys()).filter((name) => name.startsWith(FAMILY) && name !== NAME);
+  await Promise.all(others.slice(0, -1).map((name) => caches.delete(name)));
   await worker.registration.navigationPreload?.enable();
   await worker.clients.claim();
 }
 
 async function answerFile(request) {
-  return (await findKept(request)) ?? fetch(request);
+  return (await caches.match(request, { ignoreVary: true })) ?? fetch(request);
 }
 
 /** Also in place of a server in front of the service that cannot reach it. */
@@ -65,9 +66,5 @@ async function answerPage({ request, preloadResponse }) {
   } catch {
     answer = null;
   }
-  return (await findKept(scope)) ?? answer ?? Response.error();
-}
-
-function findKept(request) {
-  return caches.match(request, { cacheName: NAME, ignoreVary: true });
+  return (await caches.match(scope, { cacheName: NAME, ignoreVary: true })) ?? answer ?? Response.error();
 }
