@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from bench import background, messages, reading, returning, stores, web
+from bench import background, messages, reading, returning, stores, web, yardstick
 from bench.report import describe_machine, publish, to_table, write_latest
 from bench.stack import Stack, allow_many_files
 from bench.targets import count_wrong, list_unclean
@@ -54,11 +54,17 @@ def main() -> int:
     allow_many_files()
     columns = (TextColumn("{task.description:<8}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress, Stack() as stack:
-        found: dict[str, Any] = {"machine": describe_machine(stack), "workloads": {}, "load_averages": {}}
+        found: dict[str, Any] = {
+            "machine": describe_machine(stack),
+            "workloads": {},
+            "load_averages": {},
+            "yardsticks": {},
+        }
         bar = progress.add_task("", total=len(names))
         for name in names:
             progress.update(bar, description=name)
             found["load_averages"][name] = round(os.getloadavg()[0], 2)
+            found["yardsticks"][name] = yardstick.measure()._asdict()
             found["workloads"][name] = WORKLOADS[name](stack)
             write_latest(found)
             progress.advance(bar)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import pymongo
@@ -106,7 +107,7 @@ def publish(found: dict[str, Any]) -> None:
     (PUBLISHED / "results.json").write_text(json.dumps(found, indent=2) + "\n")
     (PUBLISHED / "results.svg").write_text(_draw(found))
     (PUBLISHED / "README.md").write_text(_write_page(found))
-    figures = "\n".join(["", *_write_figures(found), "", _write_machine(found["machine"]), "", ""])
+    figures = "\n".join(["", *_write_figures(found), "", describe(found), "", ""])
     README.write_text(_IN_README.sub(lambda _: figures, README.read_text()))
     scaling.PAGE.write_text(scaling.renew(scaling.PAGE.read_text()))
 
@@ -122,7 +123,9 @@ def _write_figures(found: dict[str, Any]) -> list[str]:
     ]
 
 
-def _write_machine(machine: dict[str, Any]) -> str:
+def describe(found: dict[str, Any]) -> str:
+    """The sentences below the figures: when, on what, and how durable."""
+    machine = found["machine"]
     parts = [machine["machine"], machine.get("processor"), f"Python {machine['python']}"]
     if "memory_gb" in machine:
         parts.insert(2, f"{machine['memory_gb']:g} GB")
@@ -132,7 +135,25 @@ def _write_machine(machine: dict[str, Any]) -> str:
         "which the server, MariaDB, MongoDB and the load generator share. Every "
         "commit is durable: `innodb_flush_log_at_trx_commit=1`, `sync_binlog=1`, binary log on, MongoDB "
         "with `w:majority` and `j:true`. Absolute times of a shared machine mean little; ratios and CPU "
-        "seconds do."
+        f"seconds do.{_write_yardsticks(found)}"
+    )
+
+
+def _write_yardsticks(found: dict[str, Any]) -> str:
+    """What the machine could do before each workload: the middle, and the best and the worst."""
+    measured = found.get("yardsticks", {}).values()
+    if not measured:
+        return ""
+
+    def tell(name: str, unit: str) -> str:
+        values = sorted(one[name] for one in measured)
+        return f"{median(values):g} {unit} ({values[0]:g} to {values[-1]:g})"
+
+    return (
+        " What the machine itself gave just before each workload, as median and range: "
+        f"one `send` to a loopback socket {tell('socket_send_us', 'µs')} of CPU, "
+        f"a synced write of 4 KiB {tell('synced_write_ms', 'ms')}, "
+        f"{tell('python_loops_per_us', 'rounds')} of an empty Python loop in a µs."
     )
 
 
@@ -146,7 +167,7 @@ def _write_page(found: dict[str, Any]) -> str:
         "",
         *_write_figures(found),
         "",
-        _write_machine(found["machine"]),
+        describe(found),
         f"The load average was {found['machine']['load_average_before']:g} before the first run.",
         "",
         *_write_costs(found["workloads"]),

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from bench import yardstick
 from bench.messages import rate, take_median
-from bench.report import to_table
+from bench.report import describe, to_table
 from bench.scaling import RESULTS
 from bench.targets import count_wrong, list_unclean
 from bench.texts import COUNT, get_text, list_texts
@@ -47,6 +48,15 @@ def test_texts_are_the_same_in_every_run_and_about_as_long_as_people_write() -> 
     assert len(set(texts)) > 0.95 * COUNT
     assert get_text(COUNT + 5) == texts[5]
     assert len(zlib.compress("\n".join(texts).encode())) > 0.25 * sum(len(one.encode()) for one in texts)
+
+
+def test_what_the_machine_can_do_is_measured_and_told_as_a_range() -> None:
+    measured = yardstick.measure()._asdict()
+    assert all(value > 0 for value in measured.values())
+    doubled = {name: 2 * value for name, value in measured.items()}
+    told = describe({**PUBLISHED, "yardsticks": {"sends": measured, "latency": doubled}})
+    low, high = measured["synced_write_ms"], doubled["synced_write_ms"]
+    assert f"a synced write of 4 KiB {(low + high) / 2:g} ms ({low:g} to {high:g})" in told
 
 
 def test_what_is_published_went_well() -> None:
