@@ -131,8 +131,14 @@ class MongoContentStore:
         """What `call` returns; it runs on when the caller is cancelled, for as long as its time-out."""
         task = asyncio.ensure_future(call)
         self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        task.add_done_callback(self._end)
         return await asyncio.shield(task)
+
+    def _end(self, task: asyncio.Task[Any]) -> None:
+        """Whoever asked may be gone: then nobody else takes note of how it failed."""
+        self._running.discard(task)
+        if not task.cancelled():
+            task.exception()
 
     async def _ping(self) -> None:
         with _translated(), pymongo.timeout(PING_TIMEOUT_S):
