@@ -191,7 +191,8 @@ class Device:
         began_s = self._loop.time()
         while not self._ended.is_set():
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._ended.wait(), 1.0)
+                async with asyncio.timeout(1.0):  # `wait_for` of Python 3.11 may swallow a cancellation
+                    await self._ended.wait()
             if not self.is_open and self._loop.time() - began_s > OPEN_S:
                 self._socket.abort()
         was_open, self.is_open = self.is_open, False
