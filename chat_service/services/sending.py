@@ -33,7 +33,7 @@ from chat_service.domain.models import Body, Chat, Message, MessageRow, ReplyTo
 from chat_service.services.metrics import Metrics
 from chat_service.services.ports.bus import Bus
 from chat_service.services.ports.content import ContentStore
-from chat_service.services.ports.metadata import Duplicate, MetadataStore, Unit
+from chat_service.services.ports.metadata import SENDS_TOGETHER, Duplicate, MetadataStore, Unit
 
 log = structlog.get_logger()
 
@@ -43,6 +43,15 @@ MAX_WAITING = 10_000
 MAX_AGE_S = 60.0
 LOCKS_WAIT_S = 0.25
 """How long locked chats wait for the bodies' journal before they are let go and tried again."""
+LANES = SENDS_TOGETHER - 1
+"""Locked chats that are waited for at the same time, each on its own."""
+LOCKED_S = 0.25
+"""Where more are locked than there are lanes, they are tried again with each batch for so long before they
+get one that is free. Other nodes hold them for one batch of theirs; each on its own, a batch would become as
+many transactions as it has chats, just when there is most to do."""
+LOCKED_PAUSE_S = 0.005
+LOCKED_AT_MOST_S = 5.0
+"""As long as a lane waits."""
 REPLAY_TEXTS_S = 1.0
 """How long the answers of a batch wait for the texts of those among it that were stored before."""
 
@@ -149,7 +158,12 @@ class Sender:
         self._bus = bus
         self._clock = clock
         self._waiting: deque[Send] = deque()
+        self._locked_since: dict[int, float] = {}
+        """Of chats that were locked at the last try, whose sends are the first of those that wait."""
+        self._durable: set[UUID] = set()
+        """Bodies of sends that wait for a lock."""
         self._blocked: dict[int, list[Send]] = {}
+        """Chats that are waited for on their own."""
         self._blocked_tasks: set[asyncio.Task[None]] = set()
         self._wakeup = asyncio.Event()
         self._idle = asyncio.Event()
@@ -171,7 +185,10 @@ class Sender:
             await self._wakeup.wait()
             batch = self._take()
             if batch:
-                await self._commit(batch, self._waiting, skip_locked=True)
+                locked = await self._commit(batch, self._waiting, skip_locked=True)
+                self._try_again(locked)
+                if len(locked) == len(batch):
+                    await asyncio.sleep(LOCKED_PAUSE_S)
             elif not self._waiting:
                 self._wakeup.clear()
                 if not self._blocked:
@@ -188,7 +205,7 @@ class Sender:
         while self._waiting and len(batch) < self._max_batch and size < MAX_BATCH_BYTES:
             send = self._waiting.popleft()
             if send.accepted_at_s < oldest_s:
-                _answer(send, Unavailable())
+                self._give_up([send], Unavailable())
             elif send.chat_id in self._blocked:
                 self._blocked[send.chat_id].append(send)
             else:
@@ -196,40 +213,51 @@ class Sender:
                 size += 4 * len(send.content)
         return batch
 
-    async def _commit(self, batch: list[Send], lane: MutableSequence[Send], *, skip_locked: bool) -> None:
-        """Commit a batch and answer it. `lane` holds those that wait behind it."""
+    async def _commit(
+        self, batch: list[Send], lane: MutableSequence[Send], *, skip_locked: bool
+    ) -> list[Send]:
+        """Commit a batch and answer it, but for the sends that are returned, in order: somebody else holds
+        their chats locked. `lane` holds those that wait behind it."""
         first, followers = _split_repeats(batch)
         try:
             result = await self._write_both(first, skip_locked=skip_locked)
         except Unavailable as error:
             # Whoever waited meanwhile would meet the same store: do not make them wait twice.
-            _settle([*batch, *lane], error)
+            self._give_up([*batch, *lane], error)
             lane.clear()
+            return []
         except Exception:  # a statement refused the batch: find out whose fault it is
             if len(batch) == 1:
                 log.exception("send_failed", chat_id=batch[0].chat_id, message_id=str(batch[0].id))
-                _settle(batch, Internal())
-                return
+                self._give_up(batch, Internal())
+                return []
             log.warning("batch_failed", messages=len(batch), exc_info=True)
-            rest = deque(batch)
-            while rest:
-                send = rest.popleft()
-                if skip_locked and send.chat_id in self._blocked:
-                    self._set_aside([send])
-                else:
-                    await self._commit([send], rest, skip_locked=skip_locked)
-        else:
-            skipped = {send.key for send in result.skipped}
-            self._set_aside([send for send in batch if send.key in skipped])
-            await self._finish([send for send in batch if send.key not in skipped], followers, result)
+            return await self._commit_singly(batch, skip_locked=skip_locked)
+        skipped = {send.key for send in result.skipped}
+        await self._finish([send for send in batch if send.key not in skipped], followers, result)
+        return [send for send in batch if send.key in skipped]
+
+    async def _commit_singly(self, batch: list[Send], *, skip_locked: bool) -> list[Send]:
+        locked: list[Send] = []
+        rest = deque(batch)
+        while rest:
+            send = rest.popleft()
+            if any(send.chat_id == one.chat_id for one in locked):
+                locked.append(send)  # not before those
+            else:
+                locked += await self._commit([send], rest, skip_locked=skip_locked)
+        return locked
 
     async def _write_both(self, sends: list[Send], *, skip_locked: bool) -> _Result:
         """Start the bodies first, so that their journal write overlaps with the metadata statements."""
-        bodies = [Body(send.id, send.chat_id, send.content) for send in sends]
+        bodies = [Body(send.id, send.chat_id, send.content) for send in sends if send.id not in self._durable]
+        self._durable.difference_update(send.id for send in sends)
         writing = asyncio.create_task(self._content.insert_bodies(bodies))
         self._reached("bodies_started")
         try:
-            return await self._store(sends, writing, skip_locked=skip_locked)
+            result = await self._store(sends, writing, skip_locked=skip_locked)
+            self._durable.update(send.id for send in result.skipped if send.id not in writing.result())
+            return result
         finally:
             if not writing.done():
                 writing.cancel()
@@ -241,7 +269,7 @@ class Sender:
         failed: list[tuple[Send, ChatError]] = []
         while True:
             try:
-                result = await self._metadata.transact(
+                result = await self._metadata.transact_sends(
                     partial(self._store_locked, sends, writing, skip_locked=skip_locked)
                 )
             except _BodiesLate:
@@ -370,16 +398,32 @@ class Sender:
             for send, row in replayed
         }
 
-    def _set_aside(self, sends: list[Send]) -> None:
-        """Commit a chat that is locked by somebody else on its own, so that it stalls no other chat."""
+    def _try_again(self, locked: list[Send]) -> None:
+        """With the next batch, before all that wait, or each chat in a lane of its own."""
+        now_s = asyncio.get_running_loop().time()
+        chats: dict[int, list[Send]] = {}
+        for send in locked:
+            chats.setdefault(send.chat_id, []).append(send)
+        self._locked_since = {chat_id: self._locked_since.get(chat_id, now_s) for chat_id in chats}
+        are_few = len(chats) <= LANES - len(self._blocked)
+        for chat_id, since_s in self._locked_since.items():
+            if now_s - since_s > LOCKED_AT_MOST_S:
+                self._give_up(chats.pop(chat_id), Unavailable())
+            elif len(self._blocked) < LANES and (are_few or now_s - since_s > LOCKED_S):
+                self._set_aside(chat_id, chats.pop(chat_id))
+        self._waiting.extendleft(send for send in reversed(locked) if send.chat_id in chats)
+
+    def _give_up(self, sends: Iterable[Send], error: ChatError) -> None:
         for send in sends:
-            if send.chat_id in self._blocked:
-                self._blocked[send.chat_id].append(send)
-                continue
-            self._blocked[send.chat_id] = [send]
-            task = asyncio.create_task(self._commit_blocked(send.chat_id))
-            self._blocked_tasks.add(task)
-            task.add_done_callback(self._blocked_tasks.discard)
+            self._durable.discard(send.id)
+            _answer(send, error)
+
+    def _set_aside(self, chat_id: int, sends: list[Send]) -> None:
+        """Commit a chat that is locked by somebody else on its own, so that it stalls no other chat."""
+        self._blocked[chat_id] = sends
+        task = asyncio.create_task(self._commit_blocked(chat_id))
+        self._blocked_tasks.add(task)
+        task.add_done_callback(self._blocked_tasks.discard)
 
     async def _commit_blocked(self, chat_id: int) -> None:
         lane = self._blocked[chat_id]
@@ -390,7 +434,7 @@ class Sender:
                 await self._commit(batch, lane, skip_locked=False)
         finally:
             del self._blocked[chat_id]
-            _settle(lane, Unavailable())
+            self._give_up(lane, Unavailable())
             self._wakeup.set()
 
 
@@ -461,11 +505,6 @@ def _follow(send: Send, first: Send, outcome: Outcome) -> Outcome:
     if send.request_mac != first.request_mac:
         return ClientMessageIdConflict()
     return Sent(outcome.message, duplicate=True)
-
-
-def _settle(sends: Iterable[Send], error: ChatError) -> None:
-    for send in sends:
-        _answer(send, error)
 
 
 def _answer(send: Send, outcome: Outcome) -> None:

@@ -21,7 +21,7 @@ from chat_service.domain import rules
 from chat_service.domain.errors import ChatError, ClientMessageIdConflict, Internal, NotFound, Unavailable
 from chat_service.domain.ids import new_id
 from chat_service.domain.models import Body
-from chat_service.services.sending import MAX_WAITING, Outcome, Send, Sent
+from chat_service.services.sending import LANES, LOCKED_S, MAX_WAITING, Outcome, Send, Sent
 from tests.builders import TestUser, a_direct_chat, a_group, a_user, check, some_users
 from tests.node import Node, make_settings
 from tests.proxy import Proxy
@@ -241,8 +241,8 @@ async def test_a_replay_answers_with_the_present_state(server: Node) -> None:
 
 
 @contextmanager
-def locked(server: Node, chat_id: int) -> Iterator[threading.Event]:
-    """The chat's row is locked by another connection until the event is set or the block ends."""
+def locked(server: Node, *chat_ids: int) -> Iterator[threading.Event]:
+    """The chats' rows are locked by another connection until the event is set or the block ends."""
     parts = urlsplit(server.settings.metadata_url)
     is_locked, release = threading.Event(), threading.Event()
 
@@ -252,7 +252,8 @@ def locked(server: Node, chat_id: int) -> Iterator[threading.Event]:
             host=parts.hostname, port=parts.port or 3306, user="root", database=database, autocommit=False
         )
         with connection, connection.cursor() as cursor:
-            cursor.execute("SELECT id FROM chats WHERE id = %s FOR UPDATE", (chat_id,))
+            for chat_id in chat_ids:  # one by one, or the server may lock the rows between as well
+                cursor.execute("SELECT id FROM chats WHERE id = %s FOR UPDATE", (chat_id,))
             is_locked.set()
             release.wait(10)
             connection.rollback()
@@ -284,6 +285,50 @@ async def test_a_chat_that_is_locked_delays_no_other_and_keeps_its_order(server:
         release.set()
         check_stored(await first, sends[0::2], after=0)
         check_stored(await second, late, after=32)
+
+
+@on_servers
+async def test_many_locked_chats_delay_no_other_and_go_on_together(server: Node) -> None:
+    """A node that died may leave locks on all the chats of its last batch."""
+    users = await some_users(server, 2)
+    held, free = [await a_group(*users) for _ in range(20)], await a_group(*users)
+    sends = {one: [a_send(server, users[0], one, f"text {n}") for n in range(3)] for one in held}
+    transactions = 0
+    transact = server.services.metadata.transact_sends
+
+    async def count(work: Any) -> Any:
+        nonlocal transactions
+        transactions += 1
+        return await transact(work)
+
+    with locked(server, *held) as release:
+        waiting = [asyncio.create_task(submit(server, some)) for some in sends.values()]
+        await asyncio.sleep(LOCKED_S + 0.1)
+        for number in range(3):
+            async with asyncio.timeout(0.5):
+                message = await users[1].say(free, f"going on {number}")
+                await users[1].put(f"/messages/{message['id']}", {"content": "and changed"})
+        assert not any(task.done() for task in waiting)
+        server.services.metadata.transact_sends = count  # type: ignore[method-assign]
+        try:
+            release.set()
+            for task, some in zip(waiting, sends.values(), strict=True):
+                check_stored(await task, some, after=0)
+        finally:
+            server.services.metadata.transact_sends = transact  # type: ignore[method-assign]
+    assert transactions < 10
+
+
+@on_servers
+async def test_many_chats_that_stay_locked_are_unavailable(server: Node) -> None:
+    ann = await a_user(server)
+    held = [await a_group(ann) for _ in range(2 * LANES)]
+    sends = [a_send(server, ann, one, "text") for one in held]
+    with locked(server, *held):
+        outcomes = await asyncio.wait_for(submit(server, sends), 6.0)
+        assert {type(one) for one in outcomes} == {Unavailable}
+    for send, outcome in zip(sends, await submit(server, sends), strict=True):
+        check_stored([outcome], [send], after=0)
 
 
 @on_servers

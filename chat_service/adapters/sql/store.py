@@ -2,7 +2,8 @@
 
 Reads go over connections in autocommit, so that every statement sees what was committed before it began
 and none pays for a BEGIN. Writes go over connections of their own: under READ COMMITTED on MySQL, and on
-SQLite over a single one with BEGIN IMMEDIATE, so that writers queue in the process and not on the file.
+SQLite over a single one with BEGIN IMMEDIATE, so that writers queue in the process and not on the file. On
+MySQL sends have a few to themselves.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from chat_service.domain.errors import Unavailable
 from chat_service.migrations import HEAD
 from chat_service.services.ports.audit import Audit
 from chat_service.services.ports.metadata import (
+    SENDS_TOGETHER,
     Accounts,
     Chats,
     Feed,
@@ -99,10 +101,11 @@ class SqlMetadataStore:
         self._trust = Trust()
         if self._url.get_backend_name() == "sqlite":
             self._writes, self._reads = _sqlite_engines(self._url)
+            self._sends = self._writes
         else:
-            self._writes, self._reads = _mysql_engines(self._url)
-            self._trust.watch(self._writes)
-            self._trust.watch(self._reads)
+            self._writes, self._sends, self._reads = _mysql_engines(self._url)
+            for engine in (self._writes, self._sends, self._reads):
+                self._trust.watch(engine)
 
     async def connect(self) -> None:
         if self._url.get_backend_name() == "sqlite" and self._url.database:
@@ -111,8 +114,8 @@ class SqlMetadataStore:
     async def close(self) -> None:
         if self._running:
             await asyncio.wait(self._running)
-        await self._writes.dispose()
-        await self._reads.dispose()
+        for engine in (self._writes, self._sends, self._reads):
+            await engine.dispose()
 
     async def ping(self) -> None:
         await self._guard(lambda: _run(self._reads, _select_one))
@@ -130,8 +133,14 @@ class SqlMetadataStore:
         return await self._guard(lambda: _run(self._reads, _find_weaknesses))
 
     async def transact(self, work: Callable[[SqlUnit], Awaitable[T]]) -> T:
+        return await self._transact(self._writes, work)
+
+    async def transact_sends(self, work: Callable[[SqlUnit], Awaitable[T]]) -> T:
+        return await self._transact(self._sends, work)
+
+    async def _transact(self, engine: AsyncEngine, work: Callable[[SqlUnit], Awaitable[T]]) -> T:
         async def attempt() -> T:
-            async with self._writes.begin() as connection:
+            async with engine.begin() as connection:
                 try:
                     return await work(SqlUnit(connection))
                 except asyncio.CancelledError:
@@ -287,7 +296,8 @@ def _takes_no_writes(error: DBAPIError) -> bool:
 _PASSING = (_is_lost, _is_contention, _is_overdue, _is_refused, _takes_no_writes)
 
 
-def _mysql_engines(url: URL) -> tuple[AsyncEngine, AsyncEngine]:
+def _mysql_engines(url: URL) -> tuple[AsyncEngine, AsyncEngine, AsyncEngine]:
+    """For writes, for sends and for reads."""
     url = url.update_query_dict({"charset": "utf8mb4"})
     shared: dict[str, Any] = {
         "connect_args": {"connect_timeout": 2, "async_creator_fn": _open_mysql},
@@ -296,16 +306,20 @@ def _mysql_engines(url: URL) -> tuple[AsyncEngine, AsyncEngine]:
         "max_overflow": 0,
     }
     # Every transaction is ended by its own `begin()`, so the pool need not send a ROLLBACK after each COMMIT.
-    writes = create_async_engine(
-        url, isolation_level="READ COMMITTED", pool_size=12, pool_reset_on_return=None, **shared
+    writes, sends = (
+        create_async_engine(
+            url, isolation_level="READ COMMITTED", pool_size=size, pool_reset_on_return=None, **shared
+        )
+        for size in (8, SENDS_TOGETHER)
     )
     reads = create_async_engine(
         url, isolation_level="AUTOCOMMIT", skip_autocommit_rollback=True, pool_size=20, **shared
     )
-    for engine in (writes, reads):
+    for engine in (writes, sends, reads):
         event.listen(engine.sync_engine, "connect", _prepare_mysql)
-    event.listen(writes.sync_engine, "connect", _limit_silence)
-    return writes, reads
+    for engine in (writes, sends):
+        event.listen(engine.sync_engine, "connect", _limit_silence)
+    return writes, sends, reads
 
 
 async def _open_mysql(**options: Any) -> Any:

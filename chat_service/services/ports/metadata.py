@@ -415,6 +415,10 @@ class Unit(Protocol):
     nodes: Nodes
 
 
+SENDS_TOGETHER = 4
+"""Transactions of sends that a node has at the same time."""
+
+
 class MetadataStore(Protocol):
     """Every call raises `Unavailable` when the store does not answer within five seconds."""
 
@@ -441,6 +445,11 @@ class MetadataStore(Protocol):
         The outcome is known when this returns; after a lost COMMIT answer `work` runs again, so it must
         settle by its keys what the first run may have done.
         """
+        ...
+
+    async def transact_sends(self, work: Callable[[Unit], Awaitable[T]]) -> T:
+        """The same on connections that nothing else takes: whoever waits for a locked chat to change it must
+        not keep the messages of all others waiting. At most `SENDS_TOGETHER` at a time."""
         ...
 
     async def read(self, work: Callable[[Unit], Awaitable[T]]) -> T:
