@@ -63,6 +63,7 @@ from chat_service.services.sweeper import (
     get_deployment_id,
 )
 from chat_service.services.tokens import Tokens, derive_key
+from chat_service.services.turns import Turns
 from chat_service.services.watch import Watch
 from chat_service.settings import Environment, Settings
 from chat_service.supervisor import Supervisor
@@ -71,6 +72,7 @@ log = structlog.get_logger()
 
 CHECK_SCHEMA_EVERY_S = 5.0
 PURGE_BODIES_EVERY_S = 60.0
+OPENINGS_TOGETHER = 16
 PURGE_SESSIONS_EVERY_S = 3600.0
 
 
@@ -198,6 +200,7 @@ def build_services(
         presence=PresenceService(metadata, manager, bus, presence, clock),
         manager=manager,
         streams=streams,
+        openings=Turns(OPENINGS_TOGETHER),
         fanout=Fanout(manager, streams, sessions, metadata, bus, epoch, clock),
         open_socket=open_socket,
     )

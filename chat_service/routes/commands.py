@@ -181,7 +181,10 @@ class CommandHandler:
     async def _resume_some(self, cursors: dict[int, int], frame: frames.Resume) -> bool:
         """Who is removed while pages are read hears nothing of the chat after its `user_left`."""
         before, told = set(self._connection.chats), set[int]()
-        steps = self._services.resume.resume_chats(self._connection.caller.id, cursors, frame.epoch)
+        socket = self._connection.socket
+        steps = self._services.resume.resume_chats(
+            self._connection.caller.id, cursors, frame.epoch, lambda: socket.is_open
+        )
         async for chat_id, step in steps:
             is_out = chat_id in before and chat_id not in self._connection.chats
             if chat_id in told:
@@ -190,7 +193,7 @@ class CommandHandler:
                 told.add(chat_id)
             if not await self._send_step(Gone(chat_id) if is_out else step, frame.ref):
                 return False
-        return True
+        return socket.is_open
 
     async def _send_step(self, step: Step, ref: str | None) -> bool:
         """False once the socket has ended: nobody is left to read the rest."""

@@ -1,7 +1,7 @@
 """The WebSocket: handshake, and one loop a socket that reads commands and calls the services.
 
-A socket registers before its session and memberships are read, so that nothing which happens in between is
-missed. Everything that goes out is written by the `Connection`.
+A socket registers before its memberships are read and its session is looked at once more, so that nothing
+which happens in between is missed. Everything that goes out is written by the `Connection`.
 """
 
 from __future__ import annotations
@@ -71,7 +71,8 @@ async def _admit(websocket: WebSocket, services: Services) -> Caller | None:
     try:
         if not services.readiness.is_draining:
             _check_origin(websocket, services)
-            return await _authenticate(websocket, services)
+            async with services.openings.take():
+                return await _authenticate(websocket, services)
         await websocket.close(1012, "server_restarting")
     except ChatError as error:
         await refuse_socket(websocket, error)
@@ -111,10 +112,13 @@ async def _run(
 async def _open(connection: Connection, services: Services) -> None:
     """Read who is asking and what they may hear, then open the tap. The order matters: see the module."""
     await services.fanout.hear(connection)
-    connection.caller = await services.sessions.check_caller(connection.caller)
-    memberships = await services.metadata.read(
-        lambda unit: unit.participants.list_memberships(connection.user_id)
-    )
+    async with services.openings.take():
+        if not connection.socket.is_open:  # who has left meanwhile costs the others nothing
+            return
+        connection.caller = await services.sessions.check_caller(connection.caller)
+        memberships = await services.metadata.read(
+            lambda unit: unit.participants.list_memberships(connection.user_id)
+        )
     if connection.only_chat_id is not None:
         if connection.only_chat_id not in memberships:
             raise NotFound

@@ -27,6 +27,7 @@ from chat_service.services.resume import ResumeService
 from chat_service.services.sending import Sender
 from chat_service.services.sessions import SessionService
 from chat_service.services.streams import Streams
+from chat_service.services.turns import Turns
 from chat_service.services.watch import Watch
 from chat_service.settings import Settings
 
@@ -67,5 +68,7 @@ class Services:
     presence: PresenceService
     manager: ConnectionManager
     streams: Streams
+    openings: Turns
+    """Of handshakes, which read who is asking and what they may hear."""
     fanout: Fanout
     open_socket: SocketFactory

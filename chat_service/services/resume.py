@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Collection, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from dataclasses import dataclass
 
-from chat_service.domain.errors import NotFound, ResyncRequired, Unavailable
+from chat_service.domain.errors import NotFound, ResyncRequired
 from chat_service.domain.models import Changes, Chat
 from chat_service.services.history import ChangesFound, HistoryService, split_pages
 from chat_service.services.ports.metadata import MetadataStore, Unit
+from chat_service.services.turns import Turns
 
 PAGE_LIMIT = 100
-READ_TOGETHER = 4
-"""Resumes that read at the same time. When a node dies its clients come to the others at once: served a few
-at a time the first are done soon and the last no later, and those who are connected still get through."""
-TURN_WAIT_S = 5.0
+READ_TOGETHER = 8
 CHATS_TOGETHER = 20
 """Chats to hand to `resume_chats` at once: their rows fit into memory, and into a few milliseconds."""
 BUDGET = 1_000
@@ -52,7 +48,7 @@ class ResumeService:
     def __init__(self, metadata: MetadataStore, history: HistoryService) -> None:
         self._metadata = metadata
         self._history = history
-        self._room = asyncio.Semaphore(READ_TOGETHER)
+        self._turns = Turns(READ_TOGETHER)
 
     async def list_unknown(self, user_id: int, known: Collection[int]) -> list[Joined]:
         """The chats of the user that are not among those `known`."""
@@ -70,15 +66,18 @@ class ResumeService:
         return [Joined(chat) for chat in await self._metadata.read(read)]
 
     async def resume_chats(
-        self, user_id: int, cursors: Mapping[int, int], epoch: str | None
+        self, user_id: int, cursors: Mapping[int, int], epoch: str | None, is_wanted: Callable[[], bool]
     ) -> AsyncIterator[tuple[int, Step]]:
         """For every chat all pages of `Changes`, ascending and at least one; or `Resync`, or `Gone`.
 
-        The first pages are found together; a chat with more pages ends before the next one begins.
+        The first pages are found together; a chat with more pages ends before the next one begins. Nothing
+        is read, and nothing comes, for who has left before their turn, when `is_wanted` says no.
         """
         refused: list[tuple[int, Step]] = []
         pages: list[ChangesFound] = []
-        async with self._turn():
+        async with self._turns.take():
+            if not is_wanted():
+                return
             found = await self._history.find_changes(
                 user_id, cursors, limit=PAGE_LIMIT, epoch=epoch, budget=BUDGET
             )
@@ -103,29 +102,16 @@ class ResumeService:
         for page in loaded:
             yield page
         for batch in others:
-            async with self._turn():
+            async with self._turns.take():
                 loaded = await self._history.load_changes(batch)
             for page in loaded:
                 yield page
-
-    @asynccontextmanager
-    async def _turn(self) -> AsyncIterator[None]:
-        """Raises `Unavailable` for who has waited too long: a client would have left by then."""
-        try:
-            async with asyncio.timeout(TURN_WAIT_S):
-                await self._room.acquire()
-        except TimeoutError:
-            raise Unavailable from None
-        try:
-            yield
-        finally:
-            self._room.release()
 
     async def _go_on(self, user_id: int, page: Changes, epoch: str | None) -> AsyncIterator[Step]:
         """The pages after the first. What is written meanwhile does not count against the budget."""
         try:
             while page.has_more:
-                async with self._turn():
+                async with self._turns.take():
                     page = await self._history.list_changes(
                         user_id, page.chat_id, since=page.to, limit=PAGE_LIMIT, epoch=epoch
                     )

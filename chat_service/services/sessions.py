@@ -93,17 +93,19 @@ class SessionService:
         return self._check(claims, self._cache.find(claims.session_id) or await self._load(claims.session_id))
 
     async def authenticate_afresh(self, access_token: str) -> Caller:
-        """The same by the row as it stands now: for handshakes, which have registered their socket before
-        they ask, so that no end of a session falls between."""
+        """The same by the row as it stands now: for handshakes."""
         claims = self._tokens.read_access(access_token)
         return self._check(claims, await self._load(claims.session_id))
 
     async def check_caller(self, caller: Caller) -> Caller:
-        """The caller by the row as it stands now, or the error that ends the connection."""
+        """The caller of a handshake once its socket is registered, or the error that ends the connection. By
+        the row that `authenticate_afresh` has just read, unless its end has been heard of since; one that is
+        not heard of is found by `list_ended`."""
         if caller.expires_at <= self._clock():
             raise TokenExpired
         claims = AccessClaims(caller.id, caller.session_id, caller.expires_at)
-        return self._check(claims, await self._load(caller.session_id))
+        found = self._cache.find(caller.session_id) or await self._load(caller.session_id)
+        return self._check(claims, found)
 
     async def list_ended(self, session_ids: Collection[UUID]) -> dict[UUID, ChatError]:
         """Which of these sessions are over, each with the error that its sockets close with."""

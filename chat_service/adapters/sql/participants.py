@@ -44,8 +44,17 @@ _COLUMNS = (
 _MEMBERSHIP = ("role", "joined_at", "left_at", "version")
 _POSITIONS = ("read_seq", "delivered_seq")
 _FROM = participants.join(users, users.c.id == participants.c.user_id)
-# Built once: a send's transaction and a page of history are short enough for the building of their statements
-# to show.
+# Built once: what uses these is short enough for the building of its statements to show.
+_MEMBERSHIPS = (
+    select(chats.c.id, chats.c.version)
+    .join(participants, participants.c.chat_id == chats.c.id)
+    .where(participants.c.user_id == bindparam("user_id"), participants.c.left_at.is_(None))
+)
+_PARTICIPANT = (
+    select(*_COLUMNS)
+    .select_from(_FROM)
+    .where(participants.c.chat_id == bindparam("of_chat"), participants.c.user_id == bindparam("of_user"))
+)
 _ACCESS = (
     select(*_COLUMNS, *CHAT_COLUMNS)
     .select_from(_FROM.join(chats, chats.c.id == participants.c.chat_id))
@@ -64,8 +73,9 @@ class SqlParticipants:
         self._connection = connection
 
     async def find_participant(self, chat_id: int, user_id: int) -> Participant | None:
-        found = await self.list_participants(chat_id, user_ids=[user_id], ended=True)
-        return found[0] if found else None
+        values = {"of_chat": chat_id, "of_user": user_id}
+        row = (await self._connection.execute(_PARTICIPANT, values)).first()
+        return None if row is None else _to_participant(row)
 
     async def find_membership(self, chat_id: int, user_id: int) -> tuple[Chat, Participant] | None:
         values = {"of_chat": chat_id, "of_user": user_id}
@@ -136,12 +146,8 @@ class SqlParticipants:
         return mysql.on_duplicate_key_update(_merge(mysql.inserted))
 
     async def list_memberships(self, user_id: int) -> dict[int, int]:
-        query = (
-            select(chats.c.id, chats.c.version)
-            .join(participants, participants.c.chat_id == chats.c.id)
-            .where(participants.c.user_id == user_id, participants.c.left_at.is_(None))
-        )
-        return {row[0]: row[1] for row in await self._connection.execute(query)}
+        rows = await self._connection.execute(_MEMBERSHIPS, {"user_id": user_id})
+        return {row[0]: row[1] for row in rows}
 
     async def list_peers(self, user_id: int) -> list[int]:
         mine, theirs = participants.alias("mine"), participants.alias("theirs")

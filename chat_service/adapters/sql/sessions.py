@@ -6,7 +6,7 @@ from collections.abc import Collection
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Column, ColumnElement, Table, and_, delete, insert, select, update
+from sqlalchemy import Column, ColumnElement, Table, and_, bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -17,6 +17,12 @@ from chat_service.domain.models import AccountState, Session, User
 
 _COLUMNS = tuple(sessions.c)
 _PURGED_AT_ONCE = 1000
+# Built once: every handshake and, now and then, every request asks for it.
+_WITH_USER = (
+    select(*_COLUMNS, *USER_COLUMNS)
+    .join(users, users.c.id == sessions.c.user_id)
+    .where(sessions.c.id == bindparam("session_id"))
+)
 
 
 class SqlSessions:
@@ -37,12 +43,7 @@ class SqlSessions:
         return None if row is None else Session(*row)
 
     async def find_session_with_user(self, session_id: UUID) -> tuple[Session, User] | None:
-        query = (
-            select(*_COLUMNS, *USER_COLUMNS)
-            .join(users, users.c.id == sessions.c.user_id)
-            .where(sessions.c.id == session_id)
-        )
-        row = (await self._connection.execute(query)).one_or_none()
+        row = (await self._connection.execute(_WITH_USER, {"session_id": session_id})).one_or_none()
         if row is None:
             return None
         return Session(*row[: len(_COLUMNS)]), to_user(row[len(_COLUMNS) :])
