@@ -103,7 +103,8 @@ def test_what_a_service_refers_to_exists(name: str, compose: dict[str, Any]) -> 
     for other, needed in service.get("depends_on", {}).items():
         target = SERVICES[other]
         if needed["condition"] == "service_healthy":
-            assert "healthcheck" in target or ("build" in target and "HEALTHCHECK" in DOCKERFILE), other
+            is_built = target.get("image") == SERVICES["migrate"]["image"]
+            assert "healthcheck" in target or (is_built and "HEALTHCHECK" in DOCKERFILE), other
         else:
             assert needed["condition"] == "service_completed_successfully"
             assert target.get("restart", "no") == "no"
@@ -140,6 +141,14 @@ def test_the_schema_is_migrated_once_before_any_node_starts() -> None:
     for name in NODES:
         assert SERVICES[name]["depends_on"]["migrate"]["condition"] == "service_completed_successfully"
         assert "CHAT_AUTO_MIGRATE" not in SERVICES[name]["environment"]
+
+
+def test_the_image_is_built_once_before_any_node_starts() -> None:
+    assert [name for name, service in SERVICES.items() if "build" in service] == ["migrate"]
+    for name in NODES:
+        assert SERVICES[name]["image"] == SERVICES["migrate"]["image"]
+        assert SERVICES[name]["pull_policy"] == "never"  # no registry has it
+        assert "migrate" in SERVICES[name]["depends_on"]
 
 
 def test_stores_are_reached_by_nodes_alone(compose: dict[str, Any]) -> None:
