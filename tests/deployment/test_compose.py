@@ -105,9 +105,10 @@ def test_what_a_service_refers_to_exists(name: str, compose: dict[str, Any]) -> 
         if needed["condition"] == "service_healthy":
             is_built = target.get("image") == SERVICES["migrate"]["image"]
             assert "healthcheck" in target or (is_built and "HEALTHCHECK" in DOCKERFILE), other
-        else:
-            assert needed["condition"] == "service_completed_successfully"
+        elif needed["condition"] == "service_completed_successfully":
             assert target.get("restart", "no") == "no"
+        else:
+            assert needed["condition"] == "service_started"
 
 
 @pytest.mark.parametrize("text", [COMPOSE, ROOT / "docs" / "operations.md"], ids=lambda path: path.name)
@@ -149,6 +150,11 @@ def test_the_image_is_built_once_before_any_node_starts() -> None:
         assert SERVICES[name]["image"] == SERVICES["migrate"]["image"]
         assert SERVICES[name]["pull_policy"] == "never"  # no registry has it
         assert "migrate" in SERVICES[name]["depends_on"]
+
+
+def test_a_sick_node_does_not_keep_the_balancer_from_starting() -> None:
+    needed = SERVICES["load-balancer"]["depends_on"]
+    assert needed == {name: {"condition": "service_started"} for name in NODES}
 
 
 def test_stores_are_reached_by_nodes_alone(compose: dict[str, Any]) -> None:
