@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import stat
 import subprocess
 from ipaddress import ip_address, ip_network
@@ -127,7 +128,17 @@ def test_a_store_is_healthy_only_when_others_reach_it() -> None:
     """Both images begin with a temporary server for themselves, which must not pass."""
     asked = {name: " ".join(SERVICES[name]["healthcheck"]["test"]) for name in ("mysql", "mongodb")}
     assert "--host=127.0.0.1" in asked["mysql"]  # MySQL's listens on its socket alone
-    assert "--host=mongodb " in asked["mongodb"]  # MongoDB's on 127.0.0.1
+    assert "/dev/tcp/mongodb/27017" in asked["mongodb"]  # MongoDB's on 127.0.0.1
+
+
+def test_the_health_of_mongodb_is_whether_it_takes_a_connection() -> None:
+    kind, *command = SERVICES["mongodb"]["healthcheck"]["test"]
+    assert kind == "CMD"
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        here = f"/127.0.0.1/{server.getsockname()[1]}"
+        asked = [argument.replace("/mongodb/27017", here) for argument in command]
+        assert subprocess.run(asked, capture_output=True, check=False).returncode == 0
+    assert subprocess.run(asked, capture_output=True, check=False).returncode != 0
 
 
 def test_scripts_that_are_mounted_can_be_executed() -> None:
