@@ -48,13 +48,14 @@ class Balancer:
 
 @contextlib.contextmanager
 def balancing(
-    folder: Path, first_port: int, second_port: int, certificate: Path | None = None
+    folder: Path, first_port: int, second_port: int, certificate: Path | None = None, front_proxy: str = ""
 ) -> Iterator[Balancer]:
     """HAProxy in front of two nodes of this machine, until the block ends; at least one must be ready."""
     balancer = Balancer(free_port(), free_port(), folder / "haproxy.log", certificate)
     environment = {
         "CHAT_BIND": f"127.0.0.1:{balancer.port}",
         "CHAT_STATUS_BIND": f"127.0.0.1:{balancer.status_port}",
+        "CHAT_FRONT_PROXY": front_proxy,
         "CHAT_NODE_1": f"127.0.0.1:{first_port}",
         "CHAT_NODE_2": f"127.0.0.1:{second_port}",
     }

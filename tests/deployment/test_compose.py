@@ -22,6 +22,7 @@ from tests.deployment.files import (
     DOCKERFILE,
     HAPROXY,
     LONGEST_STOP_S,
+    OPERATIONS,
     ROOT,
     get_paths,
     image_environment,
@@ -186,6 +187,14 @@ def test_the_balancer_is_the_only_trusted_proxy(compose: dict[str, Any]) -> None
     (network,) = compose["networks"]["edge"]["ipam"]["config"]
     assert ip_address(address) in ip_network(network["subnet"])
     assert ip_address(address) not in ip_network(network["ip_range"])  # which others are given from
+
+
+def test_a_proxy_on_this_machine_comes_from_the_address_that_the_operator_is_told(
+    compose: dict[str, Any],
+) -> None:
+    (network,) = compose["networks"]["edge"]["ipam"]["config"]
+    assert SERVICES["load-balancer"]["environment"] == {"CHAT_FRONT_PROXY": ""}
+    assert f"`CHAT_FRONT_PROXY={network['gateway']}`" in OPERATIONS.read_text()
 
 
 def test_the_balancer_knows_the_nodes_by_their_names_and_port() -> None:

@@ -10,6 +10,8 @@ import re
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from chat_service.routes.websocket import HEARTBEAT_S
 from chat_service.server import KEEP_ALIVE_S
 from chat_service.settings import Settings
@@ -49,8 +51,20 @@ def test_haproxy_refuses_a_certificate_that_is_not_there(tmp_path: Path) -> None
     assert check_configuration(CHAT_TLS_CERTIFICATE=str(tmp_path / "none.pem")).returncode != 0
 
 
+@pytest.mark.parametrize("proxy", ["", "172.28.93.1", "10.0.0.0/8 192.0.2.1 2001:db8::/32"])
+def test_haproxy_accepts_it_behind_another_proxy(proxy: str) -> None:
+    done = check_configuration(CHAT_FRONT_PROXY=proxy)
+    assert done.returncode == 0, done.stderr
+    assert "WARNING" not in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("proxy", ["10.0.0.0/33", "10.0.0.1,10.0.0.2", "10.0.0.1 10.0.0.0/99"])
+def test_haproxy_refuses_a_proxy_that_is_no_address(proxy: str) -> None:
+    assert check_configuration(CHAT_FRONT_PROXY=proxy).returncode != 0
+
+
 def test_every_variable_is_explained_at_the_top() -> None:
-    named = set(re.findall(r"\bCHAT_(?:BIND|TLS_CERTIFICATE|STATUS_BIND|NODE_1|NODE_2)\b", TEXT))
+    named = set(re.findall(r"\bCHAT_(?:BIND|TLS_CERTIFICATE|FRONT_PROXY|STATUS_BIND|NODE_1|NODE_2)\b", TEXT))
     head = TEXT.partition("\nglobal\n")[0]
     used = set(re.findall(r"\$\{(\w+)|defined\((\w+)\)", TEXT.partition("\nglobal\n")[2]))
     assert {name for pair in used for name in pair if name} == named

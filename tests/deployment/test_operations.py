@@ -37,10 +37,12 @@ def test_files_that_are_named_exist(page: Path) -> None:
 
 
 def test_settings_that_are_named_exist() -> None:
-    named = set(re.findall(r"\bCHAT_[A-Z_]+\b", TEXT)) - {"CHAT_PUBLISH", "CHAT_TLS_CERTIFICATE"}
-    assert named <= setting_names()
-    assert "${CHAT_PUBLISH:-" in (ROOT / "docker-compose.yml").read_text()
-    assert "${CHAT_TLS_CERTIFICATE}" in HAPROXY.read_text()
+    named = set(re.findall(r"\bCHAT_[A-Z_]+\b", TEXT))
+    assert named - {"CHAT_PUBLISH", "CHAT_TLS_CERTIFICATE", "CHAT_FRONT_PROXY"} <= setting_names()
+    for name in ("CHAT_PUBLISH", "CHAT_FRONT_PROXY"):
+        assert f"${{{name}:-" in (ROOT / "docker-compose.yml").read_text()
+    for name in ("CHAT_TLS_CERTIFICATE", "CHAT_FRONT_PROXY"):
+        assert f'"${{{name}' in HAPROXY.read_text()
 
 
 def test_services_that_commands_name_exist() -> None:

@@ -122,6 +122,19 @@ async def test_a_client_cannot_say_where_it_comes_from(deployment: Deployment) -
     assert seen == {"127.0.0.1"}
 
 
+async def test_the_proxy_in_front_says_where_a_client_comes_from(
+    deployment: Deployment, tmp_path: Path
+) -> None:
+    for front_proxy, address in (("127.0.0.1", "203.0.113.7"), ("203.0.113.0/24 192.0.2.1", "127.0.0.1")):
+        with balancing(tmp_path, *deployment.ports, front_proxy=front_proxy) as balancer:
+            ann = await a_user(balancer)
+            account = {"username": ann.username, "password": ann.password}
+            told = {"X-Forwarded-For": "198.51.100.9, 203.0.113.7", "X-Forwarded-Proto": "https"}
+            await ann.post("/users/login", account, status=200, **told)
+            seen = {session["ip"] for session in (await ann.get("/auth/sessions"))["items"]}
+            assert seen == {"127.0.0.1", address}
+
+
 @pytest.mark.parametrize("path", ["/metrics", "/%6Detrics", "//metrics", "/metrics/", "/metrics?x=1"])
 def test_metrics_are_not_for_clients(deployment: Deployment, path: str) -> None:
     with socket.create_connection(("127.0.0.1", deployment.balancer.port)) as raw:
