@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import socket
 import stat
 import subprocess
@@ -244,6 +245,12 @@ def test_the_image_runs_as_nobody_in_particular() -> None:
 # --- ./scripts/deploy ---------------------------------------------------------------------------------
 
 
+def mounted_folders() -> set[Path]:
+    """The folders below config/ out of which services get files."""
+    mounts = [mount for service in SERVICES.values() for mount in service.get("volumes", ())]
+    return {Path(*Path(mount.partition(":")[0]).parts[:2]) for mount in mounts if mount.startswith("./")}
+
+
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """A copy of what the script needs, and a `docker` that says what it was asked for."""
@@ -251,6 +258,8 @@ def checkout(tmp_path: Path) -> Path:
         target = tmp_path / name
         target.parent.mkdir(exist_ok=True)
         target.write_bytes((ROOT / name).read_bytes())
+    for folder in mounted_folders():
+        shutil.copytree(ROOT / folder, tmp_path / folder)
     docker = tmp_path / "bin" / "docker"
     docker.parent.mkdir()
     docker.write_text('#!/bin/sh\necho "$@"\n')
@@ -277,6 +286,18 @@ def test_the_script_makes_secrets_once_and_keeps_them_to_itself(checkout: Path) 
     assert read_compose(values)
     deploy(checkout)
     assert secrets.read_text() == made
+
+
+def test_the_script_lets_the_users_of_the_images_read_what_is_mounted(checkout: Path) -> None:
+    files = [path for folder in mounted_folders() for path in (checkout / folder).rglob("*")]
+    for path in files:
+        path.chmod(0o700 if path.is_dir() or os.access(path, os.X_OK) else 0o600)
+    deploy(checkout)
+    assert files
+    for path in files:
+        expected = 0o755 if path.is_dir() or path.name == "start.sh" else 0o644
+        assert stat.S_IMODE(path.stat().st_mode) == expected, path
+    assert stat.S_IMODE((checkout / "config" / "secrets.env").stat().st_mode) == 0o600
 
 
 def test_the_script_says_what_is_missing(checkout: Path) -> None:
