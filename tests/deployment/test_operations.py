@@ -48,8 +48,18 @@ def test_settings_that_are_named_exist() -> None:
 def test_services_that_commands_name_exist() -> None:
     verbs = "|".join(COMPOSE_VERBS)
     named = set(re.findall(rf"\./scripts/deploy (?:{verbs}) (\S+)", TEXT))
-    assert {"migrate", "node-1", "node-2", "mysql", "mongodb"} <= named
+    assert {"migrate", "node-1", "node-2", "mysql", "mongodb", "mongodb-initialise"} <= named
+    lists = re.findall(r"\./scripts/deploy (?:up --detach --wait|restart) ([a-z][\w -]*)", TEXT)
+    assert "mysql mongodb" in lists
+    named |= {name for listed in lists for name in listed.split()}
     assert named <= read_compose(some_secrets())["services"].keys()
+
+
+def test_volumes_that_are_removed_before_a_restore_are_those_of_the_databases() -> None:
+    compose = read_compose(some_secrets())
+    (removed,) = re.findall(r"^docker volume rm (.+)$", TEXT, re.MULTILINE)
+    assert removed.split() == [f"{compose['name']}_{volume}" for volume in ("mysql", "mongodb")]
+    assert {"mysql", "mongodb"} <= compose["volumes"].keys()
 
 
 def test_log_lines_that_are_named_are_written() -> None:
