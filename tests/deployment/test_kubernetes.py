@@ -182,6 +182,14 @@ def test_the_image_is_of_this_version() -> None:
     assert job["spec"]["template"]["spec"]["containers"][0]["image"] == f"chat-service:{__version__}"
 
 
+def test_who_comes_without_tls_is_sent_to_it_and_told_to_stay() -> None:
+    annotations = read("ingress")["metadata"]["annotations"]
+    assert annotations["haproxy.org/ssl-redirect"] == "true"
+    assert annotations["haproxy.org/ssl-redirect-port"] == "443"
+    header = annotations["haproxy.org/response-set-header"].strip()
+    assert f"http-response set-header {header}\n" in (CONFIG / "haproxy" / "haproxy.cfg").read_text()
+
+
 def test_numbers_are_not_shown_to_everybody() -> None:
     snippet = read("ingress")["metadata"]["annotations"]["haproxy.org/backend-config-snippet"]
     assert snippet.strip() in (CONFIG / "haproxy" / "haproxy.cfg").read_text()
