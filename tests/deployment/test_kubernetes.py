@@ -170,6 +170,11 @@ def test_two_nodes_at_least_and_no_more_than_the_store_takes() -> None:
     assert scaled["maxReplicas"] * connections < int(most)
 
 
+def test_a_machine_is_emptied_one_node_at_a_time_and_of_sick_ones_at_once() -> None:
+    budget = read("disruption-budget")["spec"]
+    assert (budget["maxUnavailable"], budget["unhealthyPodEvictionPolicy"]) == (1, "AlwaysAllow")
+
+
 def test_the_image_is_of_this_version() -> None:
     (image,) = KUSTOMIZATION["images"]
     assert (CONTAINER["image"], image["name"], image["newTag"]) == (
