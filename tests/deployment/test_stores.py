@@ -17,7 +17,10 @@ import pytest
 import redis
 import yaml
 
+from chat_service.adapters.sql.migrate import upgrade
 from chat_service.adapters.sql.store import SqlMetadataStore
+from chat_service.domain.errors import Unavailable
+from tests.certificate import make_certificate
 from tests.deployment.files import CONFIG, read_compose, some_secrets
 from tests.servers import MariaDb, MongoDb, free_port, mysql_connection
 
@@ -51,6 +54,36 @@ async def test_mysql_is_as_durable_as_production_demands() -> None:
                 "SELECT @@log_bin, @@binlog_format, @@max_connections, @@binlog_expire_logs_seconds"
             )
             assert cursor.fetchone() == (1, "ROW", 300, 604800)
+
+
+class EncryptedMariaDb(ConfiguredMariaDb):
+    """With a certificate for 127.0.0.1, which it signed itself."""
+
+    def _prepare(self) -> None:
+        super()._prepare()
+        self.certificate = make_certificate(self.root)
+
+    def _flags(self, address: str, data: str) -> list[str]:
+        certificate = [f"--ssl-cert={self.certificate}", f"--ssl-key={self.certificate}"]
+        return [*super()._flags(address, data), *certificate]
+
+
+async def test_mysql_is_reached_over_tls_by_what_the_example_adds_to_its_address(tmp_path: Path) -> None:
+    example = yaml.safe_load((CONFIG / "kubernetes" / "secret.example.yaml").read_text())["stringData"]
+    assert example["CHAT_DATABASE_URL"].endswith("/chat?ssl_ca=/etc/ssl/certs/ca-certificates.crt")
+    with EncryptedMariaDb() as server:
+        with mysql_connection(server.url) as cursor:
+            cursor.execute("CREATE DATABASE chat")
+            cursor.execute("SET GLOBAL require_secure_transport = ON")
+        url = f"{server.url}chat?ssl_ca={server.certificate}"
+        upgrade(url)
+        store = SqlMetadataStore(url)
+        assert await store.has_current_schema()
+        await store.close()
+        stranger = SqlMetadataStore(f"{server.url}chat?ssl_ca={make_certificate(tmp_path)}")
+        with pytest.raises(Unavailable):
+            await stranger.ping()
+        await stranger.close()
 
 
 # --- MongoDB ------------------------------------------------------------------------------------------

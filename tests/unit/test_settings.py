@@ -80,6 +80,7 @@ def test_a_password_that_makes_an_address_unreadable_is_not_repeated(values: dic
     [
         {"database_url": "mysql+asyncmy://chat:hunter%2F2@[::1]:3306/chat"},
         {"database_url": "mysql+asyncmy://chat@/chat?unix_socket=/run/mysqld/mysqld.sock"},
+        {"database_url": "mysql+asyncmy://chat@host/chat?ssl_ca=/etc/ssl/certs/ca-certificates.crt"},
         {"content_url": "mongodb://chat:hunter%2F2@one:27017,two:27017/chat?replicaSet=rs0&tls=true"},
         {"content_url": "mongodb+srv://chat@cluster.example.org/chat"},
     ],
