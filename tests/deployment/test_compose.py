@@ -319,7 +319,9 @@ def test_the_script_hands_its_arguments_on(checkout: Path) -> None:
 
 
 def test_the_secrets_are_in_no_commit_and_in_no_image() -> None:
-    assert "/config/secrets.env" in (ROOT / ".gitignore").read_text().splitlines()
+    kept_out = (ROOT / ".gitignore").read_text().splitlines()
+    assert 'mktemp "$secrets.XXXXXX"' in (ROOT / "scripts" / "deploy").read_text()
+    assert {"/config/secrets.env", "/config/secrets.env.*"} <= set(kept_out)
     ignored = (ROOT / ".dockerignore").read_text().splitlines()
     assert "*" in ignored
     assert "!config" not in ignored
