@@ -45,7 +45,7 @@ from chat_service.services.messages import MessageService
 from chat_service.services.metrics import Metrics
 from chat_service.services.nodes import NodeService
 from chat_service.services.participants import ParticipantService
-from chat_service.services.passwords import Passwords, make_argon2
+from chat_service.services.passwords import MAX_WAITING, Passwords, make_argon2
 from chat_service.services.ports import Bus, ContentStore, MetadataStore, Presence
 from chat_service.services.presence import PresenceService
 from chat_service.services.readiness import Readiness
@@ -170,7 +170,10 @@ def build_services(
         accounts=AccountService(
             metadata,
             sessions,
-            Passwords(make_argon2(settings.password_memory_mib)),
+            Passwords(
+                make_argon2(settings.password_memory_mib),
+                max_waiting=MAX_WAITING if settings.rate_limits_enabled else None,
+            ),
             clock,
             registration_open=settings.registration == "open",
         ),

@@ -6,14 +6,16 @@ models serve the AsyncAPI document and the tests. Names and meaning: docs/protoc
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any, Literal, Self
 
 import orjson
 from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
-from chat_service.domain.errors import ChatError, InvalidFrame
+from chat_service.domain.errors import ChatError, InvalidFrame, InvalidRequest
 from chat_service.domain.models import MAX_ID, DeleteScope
+from chat_service.domain.names import is_encodable
 from chat_service.routes.parameters import parse_digits
 from chat_service.routes.problems import invalid_request
 from chat_service.routes.schemas import (
@@ -447,7 +449,7 @@ def parse_command(text: str | bytes) -> Command:
     try:
         fields = orjson.loads(text)
     except orjson.JSONDecodeError:
-        raise RefusedFrame(InvalidFrame("The frame is not valid JSON."), None) from None
+        raise _refuse_unreadable(text) from None
     if not isinstance(fields, dict):
         raise RefusedFrame(InvalidFrame("The frame is not a JSON object."), None)
     kind = fields.get("type")
@@ -464,4 +466,19 @@ def parse_command(text: str | bytes) -> Command:
 
 def _find_ref(fields: dict[str, Any]) -> str | None:
     ref = fields.get("ref")
-    return ref if isinstance(ref, str) and len(ref) <= MAX_REF_CHARS else None
+    is_repeatable = isinstance(ref, str) and len(ref) <= MAX_REF_CHARS and is_encodable(ref)
+    return ref if is_repeatable else None
+
+
+def _refuse_unreadable(text: str | bytes) -> RefusedFrame:
+    """JavaScript writes half of a character that was cut in two as an escape, which is JSON and no text."""
+    fields: Any = None
+    try:
+        fields = json.loads(text if isinstance(text, str) else text.decode())
+        is_cut = isinstance(fields, dict) and not is_encodable(json.dumps(fields, ensure_ascii=False))
+    except (ValueError, RecursionError):
+        is_cut = False
+    if not is_cut:
+        return RefusedFrame(InvalidFrame("The frame is not valid JSON."), None)
+    detail = "The frame holds half of a character (a lone surrogate)."
+    return RefusedFrame(InvalidRequest(detail), _find_ref(fields))

@@ -44,14 +44,14 @@ def make_argon2(memory_mib: int) -> Argon2Hasher:
 
 
 class Passwords:
-    """Call `close` at the end."""
+    """Call `close` at the end. `max_waiting` is None where nothing is limited."""
 
-    def __init__(self, argon2: Argon2Hasher) -> None:
+    def __init__(self, argon2: Argon2Hasher, max_waiting: int | None = MAX_WAITING) -> None:
         self._argon2 = PasswordHash((argon2,))
         self._bcrypt = BcryptHasher()
         self._nobody = self._argon2.hash(secrets.token_hex(32))
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="passwords")
-        self._places = BoundedSemaphore(THREADS + MAX_WAITING)
+        self._places = None if max_waiting is None else BoundedSemaphore(THREADS + max_waiting)
 
     async def hash(self, password: str) -> str:
         """A new hash. Raises `Unavailable` when too many are waiting, as `verify` does."""
@@ -79,8 +79,10 @@ class Passwords:
 
     async def _run(self, work: Callable[[], T]) -> T:
         """Run it on one of the threads. A caller who is cancelled gives the place back when it is done."""
-        if not self._places.acquire(blocking=False):
+        places = self._places
+        if places is not None and not places.acquire(blocking=False):
             raise Unavailable("Too many logins at once; try again in a moment.", retry_after_s=1)
         future = self._threads.submit(work)
-        future.add_done_callback(lambda _: self._places.release())
+        if places is not None:
+            future.add_done_callback(lambda _: places.release())
         return await asyncio.wrap_future(future)

@@ -142,7 +142,6 @@ def test_a_resume_names_at_most_2000_chats() -> None:
         "nonsense",
         "NaN",
         '{"type":"ping","ref":NaN}',
-        '{"type":"ping","ref":"\\ud800"}',
         "[" * 5000 + "]" * 5000,
         '"\ud800"',
         b"\xff",
@@ -152,6 +151,19 @@ def test_a_resume_names_at_most_2000_chats() -> None:
 def test_what_is_no_json_is_an_invalid_frame(text: str | bytes) -> None:
     refused = refusal(text)
     assert (refused.error.code, refused.ref) == ("invalid_frame", None)
+
+
+@pytest.mark.parametrize(
+    ("text", "ref"),
+    [
+        ('{"type":"send_message","ref":"r1","chat_id":1,"content":"cut \\ud83d"}', "r1"),
+        ('{"type":"send_message","ref":"r1","chat_id":1,"\\udc00":1}', "r1"),
+        ('{"type":"ping","ref":"\\ud800"}', None),
+    ],
+)
+def test_half_a_character_is_an_invalid_request_with_its_ref(text: str, ref: str | None) -> None:
+    refused = refusal(text)
+    assert (refused.error.code, refused.ref) == ("invalid_request", ref)
 
 
 @pytest.mark.parametrize("text", ["[]", "5", "null", '"ping"', "true"])

@@ -116,6 +116,20 @@ async def test_too_many_at_once_are_turned_away_and_the_others_are_served() -> N
         passwords.close()
 
 
+async def test_without_limits_nobody_is_turned_away() -> None:
+    gate = threading.Event()
+    passwords = Passwords(_Gated(gate), max_waiting=None)
+    gate.clear()
+    try:
+        waiting = [asyncio.ensure_future(passwords.hash("12345678")) for _ in range(2 * MAX_WAITING)]
+        await asyncio.sleep(0)
+        gate.set()
+        assert len(await asyncio.gather(*waiting)) == 2 * MAX_WAITING
+    finally:
+        gate.set()
+        passwords.close()
+
+
 async def test_who_is_cancelled_gives_the_place_back() -> None:
     gate = threading.Event()
     passwords = Passwords(_Gated(gate))
