@@ -52,8 +52,9 @@ log = structlog.get_logger()
 T = TypeVar("T")
 
 CALL_TIMEOUT_S = 5.0
-_CONTENTION = frozenset({1205, 1213, 1020})
-"""Lock wait timed out, deadlock, record changed since last read: the same work may succeed at once."""
+_CONTENTION = frozenset({1205, 1213, 1020, 3101})
+"""Lock wait timed out, deadlock, record changed since last read, undone by another member of a replication
+group: the same work may succeed at once."""
 _ATTEMPTS = 6
 SILENT_IN_TRANSACTION_S = 5
 SILENT_S = 15
@@ -287,10 +288,11 @@ def _is_refused(error: DBAPIError) -> bool:
 
 def _takes_no_writes(error: DBAPIError) -> bool:
     """There is no room on the disk (1021, 1026, 1030, 1114, 1598), or the server has been made read-only, as
-    one is that hands over to another (1290, 1836). SQLite ends the transaction then, its savepoints too."""
+    one is that hands over to another (1290, 1836), or its replication group does not take the change (3100).
+    SQLite ends the transaction then, its savepoints too."""
     text = str(error.orig)
     is_full = "database or disk is full" in text or "no such savepoint" in text
-    return is_full or _code(error) in (1021, 1026, 1030, 1114, 1598, 1290, 1836)
+    return is_full or _code(error) in (1021, 1026, 1030, 1114, 1598, 1290, 1836, 3100)
 
 
 _PASSING = (_is_lost, _is_contention, _is_overdue, _is_refused, _takes_no_writes)
