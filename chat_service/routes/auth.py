@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.security import OAuth2PasswordRequestForm
 
-from chat_service.domain.errors import TokenExpired, Unauthenticated
+from chat_service.domain.errors import InvalidCredentials, TokenExpired, Unauthenticated
 from chat_service.domain.models import Caller
 from chat_service.domain.names import refusal
 from chat_service.domain.views import me_view, session_view
@@ -22,7 +22,7 @@ from chat_service.routes.dependencies import (
 )
 from chat_service.routes.middleware import API_PREFIX
 from chat_service.routes.parameters import SessionId
-from chat_service.routes.schemas import RefreshIn, SessionsOut, TicketOut, TokenOut
+from chat_service.routes.schemas import MAX_LOGIN_NAME_CHARS, RefreshIn, SessionsOut, TicketOut, TokenOut
 from chat_service.routes.strict import JsonResponse, StrictRoute
 from chat_service.services.container import Services
 from chat_service.services.sessions import Device, SignedIn
@@ -39,6 +39,8 @@ async def get_token(
     form: Annotated[OAuth2PasswordRequestForm, Depends()], services: ServicesDep, device: DeviceDep
 ) -> JsonResponse:
     """Sign in with the OAuth2 password form, for the Authorize button of these pages."""
+    if len(form.username) > MAX_LOGIN_NAME_CHARS:  # nobody's, and too long to be kept as a key
+        raise InvalidCredentials
     return token_response(await sign_in(services, form.username, form.password, device))
 
 

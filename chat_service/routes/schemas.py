@@ -87,6 +87,8 @@ Uuid = Annotated[
 ClientMessageId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]{1,64}$")]
 MessageType = Annotated[Literal["text"], or_default("text", Literal["text"] | None)]
 Name = Annotated[Content, Field(min_length=1, max_length=100)]
+MAX_LOGIN_NAME_CHARS = 254
+"""A username or an e-mail address."""
 Email = Annotated[Text, Field(max_length=254, json_schema_extra={"format": "email"})]
 NewPassword = Annotated[str, Field(min_length=8, max_length=128), _SURROGATE_FREE]
 GivenPassword = Annotated[str, Field(min_length=1, max_length=1024), _SURROGATE_FREE]
@@ -112,7 +114,7 @@ class RegisterIn(Strict):
 
 
 class LoginIn(Strict):
-    username: Annotated[Text, Field(min_length=1, max_length=254)]
+    username: Annotated[Text, Field(min_length=1, max_length=MAX_LOGIN_NAME_CHARS)]
     password: GivenPassword
 
 

@@ -48,9 +48,9 @@ class ParticipantService:
             rules.check_group(chat)
             rules.check_manager(me)
             present = {one.user_id for one in await unit.participants.list_participants(chat_id)}
-            new = await get_active_users(unit, [user_id for user_id in wanted if user_id not in present])
-            if len(present) + len(new) > self._max_participants:
+            if len(present.union(wanted)) > self._max_participants:  # before a long list is looked up
                 raise Conflict(f"A group has at most {self._max_participants} participants.")
+            new = await get_active_users(unit, [user_id for user_id in wanted if user_id not in present])
             joined: list[Participant] = []
             if new:
                 count = chat.participant_count + len(new)

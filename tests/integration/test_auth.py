@@ -91,6 +91,8 @@ async def test_the_oauth2_form_signs_in_too(server: Any) -> None:
         assert code_of(await http.post("/auth/token", data=form | {"password": "wrong"}), 401) == (
             "invalid_credentials"
         )
+        long = form | {"username": "x" * 255}
+        assert code_of(await http.post("/auth/token", data=long), 401) == "invalid_credentials"
         assert code_of(await http.post("/auth/token", data={"username": "x"}), 422) == "invalid_request"
         assert code_of(await http.post("/auth/token", data=form | {"grant_type": "implicit"}), 422) == (
             "invalid_request"
