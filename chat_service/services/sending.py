@@ -159,7 +159,7 @@ class Sender:
         self._clock = clock
         self._waiting: deque[Send] = deque()
         self._locked_since: dict[int, float] = {}
-        """Of chats that were locked at the last try, whose sends are the first of those that wait."""
+        """Of chats that were locked when they were last tried, whose sends are the first that wait."""
         self._durable: set[UUID] = set()
         """Bodies of sends that wait for a lock."""
         self._blocked: dict[int, list[Send]] = {}
@@ -186,7 +186,7 @@ class Sender:
             batch = self._take()
             if batch:
                 locked = await self._commit(batch, self._waiting, skip_locked=True)
-                self._try_again(locked)
+                self._try_again(batch, locked)
                 if len(locked) == len(batch):
                     await asyncio.sleep(LOCKED_PAUSE_S)
             elif not self._waiting:
@@ -199,8 +199,10 @@ class Sender:
         await self._idle.wait()
 
     def _take(self) -> list[Send]:
+        """The next batch. Sends into chats that were locked get half of it at most, however many wait."""
         batch: list[Send] = []
-        size = 0
+        kept: list[Send] = []
+        size = locked = 0
         oldest_s = asyncio.get_running_loop().time() - MAX_AGE_S
         while self._waiting and len(batch) < self._max_batch and size < MAX_BATCH_BYTES:
             send = self._waiting.popleft()
@@ -208,9 +210,13 @@ class Sender:
                 self._give_up([send], Unavailable())
             elif send.chat_id in self._blocked:
                 self._blocked[send.chat_id].append(send)
+            elif send.chat_id in self._locked_since and locked >= max(1, self._max_batch // 2):
+                kept.append(send)
             else:
                 batch.append(send)
                 size += 4 * len(send.content)
+                locked += send.chat_id in self._locked_since
+        self._waiting.extendleft(reversed(kept))
         return batch
 
     async def _commit(
@@ -225,6 +231,7 @@ class Sender:
             # Whoever waited meanwhile would meet the same store: do not make them wait twice.
             self._give_up([*batch, *lane], error)
             lane.clear()
+            self._locked_since.clear()
             return []
         except Exception:  # a statement refused the batch: find out whose fault it is
             if len(batch) == 1:
@@ -398,20 +405,32 @@ class Sender:
             for send, row in replayed
         }
 
-    def _try_again(self, locked: list[Send]) -> None:
+    def _try_again(self, batch: list[Send], locked: list[Send]) -> None:
         """With the next batch, before all that wait, or each chat in a lane of its own."""
+        if not locked and not self._locked_since:
+            return
         now_s = asyncio.get_running_loop().time()
         chats: dict[int, list[Send]] = {}
         for send in locked:
             chats.setdefault(send.chat_id, []).append(send)
-        self._locked_since = {chat_id: self._locked_since.get(chat_id, now_s) for chat_id in chats}
+        for chat_id in {send.chat_id for send in batch} - chats.keys():
+            self._locked_since.pop(chat_id, None)
         are_few = len(chats) <= LANES - len(self._blocked)
-        for chat_id, since_s in self._locked_since.items():
-            if now_s - since_s > LOCKED_AT_MOST_S:
-                self._give_up(chats.pop(chat_id), Unavailable())
-            elif len(self._blocked) < LANES and (are_few or now_s - since_s > LOCKED_S):
+        for chat_id in list(chats):
+            locked_s = now_s - self._locked_since.setdefault(chat_id, now_s)
+            if locked_s > LOCKED_AT_MOST_S:
+                del self._locked_since[chat_id]
+                self._give_up([*chats.pop(chat_id), *self._pull(chat_id)], Unavailable())
+            elif len(self._blocked) < LANES and (are_few or locked_s > LOCKED_S):
+                del self._locked_since[chat_id]
                 self._set_aside(chat_id, chats.pop(chat_id))
         self._waiting.extendleft(send for send in reversed(locked) if send.chat_id in chats)
+
+    def _pull(self, chat_id: int) -> list[Send]:
+        """Take what else waits for the chat out of the queue."""
+        pulled = [send for send in self._waiting if send.chat_id == chat_id]
+        self._waiting = deque(send for send in self._waiting if send.chat_id != chat_id)
+        return pulled
 
     def _give_up(self, sends: Iterable[Send], error: ChatError) -> None:
         for send in sends:
