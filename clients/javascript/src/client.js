@@ -150,6 +150,8 @@ export class ChatClient extends Emitter {
   async signOut() {
     const account = this.#account;
     if (!account) return;
+    // First of all: where the page is closed or the server cannot be reached, the next `restore` makes it good.
+    if (this.#session.usesCookie) await this.#storage.set("signing-out", true);
     this.#tabs.post({type: "signed-out", userId: account.me.id});
     await this.#leave("signed_out", account);
     await Promise.all([this.#storage.clear(account.textPrefix), this.#endSession()]);
@@ -378,15 +380,14 @@ export class ChatClient extends Emitter {
     await this.#storage.clear("shown/");
   }
 
-  /** Tells the server, now or when the next `restore` finds it. */
+  /** Tells the server, now or when the next `restore` finds `signing-out`. */
   async #endSession() {
     try {
       await this.#session.end();
-      await this.#storage.delete("signing-out");
     } catch (error) {
-      if (asChatError(error).endsSession) await this.#storage.delete("signing-out");
-      else if (this.#session.usesCookie) await this.#storage.set("signing-out", true);
+      if (!asChatError(error).endsSession) return;
     }
+    await this.#storage.delete("signing-out");
   }
 
   async #loadInfo() {

@@ -11,6 +11,8 @@ const TIMEOUT_MS = 30_000;
  * @property {string} [token]
  * @property {Record<string, string>} [headers]
  * @property {boolean} [withCookie] Uses the session's cookie (auth calls in cookie mode).
+ * @property {boolean} [outlivesPage] It is sent also where the page is closed meanwhile.
+ * @property {number} [timeoutMs]
  */
 
 export class Rest {
@@ -23,7 +25,8 @@ export class Rest {
   }
 
   /** @param {string} method @param {string} path @param {Call} [call] @returns {Promise<any>} */
-  async call(method, path, {body, query = {}, token, headers = {}, withCookie = false} = {}) {
+  async call(method, path, call = {}) {
+    const {body, query = {}, token, headers = {}, withCookie = false, outlivesPage = false, timeoutMs = TIMEOUT_MS} = call;
     const words = Object.entries(query).map(([name, value]) => `${name}=${encodeURIComponent(value)}`);
     const url = `${this.url}/api/v1${path}${words.length ? `?${words.join("&")}` : ""}`;
     const all = {...headers};
@@ -31,7 +34,7 @@ export class Rest {
     if (body !== undefined) all["Content-Type"] = "application/json";
     if (withCookie) all["X-Chat-Session"] = "cookie";
     const abort = new AbortController();
-    const timer = setTimeout(() => abort.abort(), TIMEOUT_MS);
+    const timer = setTimeout(() => abort.abort(), timeoutMs);
     let response, text;
     try {
       response = await this.#fetch(url, {
@@ -40,6 +43,7 @@ export class Rest {
         body: body === undefined ? undefined : JSON.stringify(body),
         credentials: withCookie ? "same-origin" : "omit",
         cache: "no-store",
+        keepalive: outlivesPage,
         signal: abort.signal,
       });
       text = await response.text();

@@ -10,6 +10,9 @@ import {ChatError} from "./errors.js";
 /** @import {Tabs} from "./tabs.js" */
 /** @import {Me, TokenStore} from "./types.js" */
 
+/** How long a sign-in waits for what is still under way, and how long the end of a session may take. */
+const SETTLE_MS = 10_000;
+
 /** @typedef {{token: string, expiresAt: number, lifeMs: number, user: Me}} Access */
 
 export class Session {
@@ -19,6 +22,8 @@ export class Session {
   onaccess = () => {};
   /** @type {Promise<Access>|null} */
   #refreshing = null;
+  /** @type {Promise<void>|null} */
+  #ending = null;
   #generation = 0;
   #rest;
   #store;
@@ -56,6 +61,7 @@ export class Session {
   /** @param {string} username @param {string} password @returns {Promise<Access>} */
   async signIn(username, password) {
     this.forget();
+    await this.#settle();
     return this.#accept(this.#rest.call("POST", "/users/login", {
       body: {username, password},
       withCookie: this.usesCookie,
@@ -87,12 +93,27 @@ export class Session {
     this.access = null;
   }
 
-  /** Forgets the tokens of this device; the server is told where it can be reached. */
-  async end() {
+  /** Forgets the tokens of this device; the server is told where it can be reached. @returns {Promise<void>} */
+  end() {
+    this.#ending ??= this.#end().finally(() => { this.#ending = null; });
+    return this.#ending;
+  }
+
+  async #end() {
     const token = this.usesCookie ? undefined : await this.token().catch(() => undefined);
     this.forget();
     await this.#store?.save(null);
-    if (this.usesCookie || token) await this.#rest.call("POST", "/auth/logout", {token, withCookie: this.usesCookie});
+    if (!this.usesCookie && !token) return;
+    const call = {token, withCookie: this.usesCookie, outlivesPage: true, timeoutMs: SETTLE_MS};
+    await this.#rest.call("POST", "/auth/logout", call);
+  }
+
+  /** Late answers would take the place of the next session: they are waited for, a while. */
+  async #settle() {
+    let timer;
+    const late = new Promise((resolve) => { timer = setTimeout(resolve, SETTLE_MS); });
+    await Promise.race([Promise.allSettled([this.#refreshing, this.#ending]), late]);
+    clearTimeout(timer);
   }
 
   /** @param {string|undefined} stale */

@@ -130,6 +130,50 @@ test("Signing out without a network is made good at the next start", async () =>
   assert.deepEqual(await keysOf(browser.storage), []);
 });
 
+/** Passes on what the jar fetches, after `hold` where it is for this path. @param {ReturnType<typeof aBrowser>} browser
+ * @param {string} path @param {(init: RequestInit) => unknown} hold @returns {typeof globalThis.fetch} */
+function holding({jar}, path, hold) {
+  return async (input, init = {}) => {
+    if (String(input).endsWith(path)) await hold(init);
+    return jar.fetch(input, init);
+  };
+}
+
+test("A page that is closed while it signs out makes it good at the next start", async () => {
+  const browser = aBrowser();
+  /** @type {boolean|undefined} */
+  let outlivesPage;
+  const fetch = holding(browser, "/auth/logout", ({keepalive}) => {
+    outlivesPage = keepalive;
+    return new Promise(() => {});
+  });
+  const tab = aTab(network.url, browser, {fetch});
+  await register(tab, "mai");
+  void tab.signOut();
+  await eventually(() => tab.state === "signed-out" && outlivesPage);
+  const next = aTab(network.url, browser);
+  assert.equal(await next.restore(), false);
+  assert.equal(browser.jar.size, 0);
+  assert.deepEqual(await keysOf(browser.storage), []);
+});
+
+for (const [how, fails] of /** @type {const} */ ([["succeeds", false], ["fails", true]])) {
+  test(`Signing out that ${how} late does not end the session of the next sign-in`, async () => {
+    const browser = aBrowser();
+    const fetch = holding(browser, "/auth/logout", async () => {
+      await pause(400);
+      if (fails) throw new TypeError("There is no network.");
+    });
+    const tab = aTab(network.url, browser, {fetch});
+    const username = await register(tab, "mai");
+    const leaving = tab.signOut();
+    await eventually(() => tab.state === "signed-out");
+    await Promise.all([leaving, tab.signIn(username, PASSWORD)]);
+    assert.equal(await browser.storage.get("signing-out"), undefined);
+    assert.equal(await aTab(network.url, browser).restore(), true);
+  });
+}
+
 test("A session that ends returns to sign-in, keeps what was written, and sends it later", async () => {
   const browser = aBrowser();
   const tab = aTab(network.url, browser);
