@@ -15,7 +15,7 @@ import {watchPage} from "./page.js";
 /** @import {Access} from "./session.js" */
 /** @import {ClientState, ConnectionState, DeviceSession, Info, Limits, Me, Options, TokenStore, User} from "./types.js" */
 
-/** How long `restore` waits for the service before it shows what was shown last. */
+/** How long `restore` waits for the service before it shows what was shown last, or that nobody is signed in. */
 const PATIENCE_MS = 1_000;
 /** @type {ReadonlyMap<number, Chat>} */
 const NO_CHATS = new Map();
@@ -122,7 +122,8 @@ export class ChatClient extends Emitter {
   // --- Identity ---------------------------------------------------------------------------------
 
   /**
-   * Goes on with the session of this device. Without a network it goes on with what was shown last.
+   * Goes on with the session of this device. Without a network, or on a slow one, it goes on with what was shown
+   * last; where that is nothing, a late answer signs in.
    * @returns {Promise<boolean>} whether somebody is signed in
    */
   restore() {
@@ -275,14 +276,14 @@ export class ChatClient extends Emitter {
     if (this.#account) return true;
     void this.#loadInfo();
     if (await this.#storage.get("signing-out")) {
-      await this.#endSession();
+      await Promise.race([this.#endSession(), sleep(PATIENCE_MS)]);
       this.#setState("signed-out");
       return false;
     }
     const remembered = await this.#findRemembered();
     const refreshing = this.#session.refresh();
     try {
-      const access = await (remembered ? Promise.race([refreshing, sleep(PATIENCE_MS)]) : refreshing);
+      const access = await Promise.race([refreshing, sleep(PATIENCE_MS)]);
       if (access) await this.#enter(access.user);
     } catch (caught) {
       const error = asChatError(caught);
@@ -292,9 +293,10 @@ export class ChatClient extends Emitter {
         return false;
       }
     }
-    // No answer, or none yet: the account asks again, and ends if it is refused.
+    // No answer, or none yet: the account asks again, and ends if it is refused. Without one, a late answer enters.
     refreshing.catch(() => {});
     if (!this.#account && remembered) await this.#enter(remembered);
+    if (!this.#account) this.#setState("signed-out");
     return this.#account !== null;
   }
 

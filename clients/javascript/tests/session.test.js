@@ -298,6 +298,25 @@ test("A slow network does not keep a page empty", async () => {
   await live(again);
 });
 
+for (const [what, shown] of /** @type {const} */ ([["nothing was shown", "shown/"], ["a sign-out was cut short", "signing-out"]])) {
+  test(`A network that does not answer does not keep a page waiting where ${what}`, async () => {
+    const browser = aBrowser();
+    const tab = aTab(network.url, browser);
+    const username = await register(tab, "mai");
+    tab.stop();
+    await pause(100);
+    if (shown === "signing-out") await browser.storage.set(shown, true);
+    else await browser.storage.clear(shown);
+    const again = aTab(network.url, browser, {fetch: holding(browser, "", () => pause(2_000))});
+    const before = Date.now();
+    assert.equal(await again.restore(), false);
+    assert(Date.now() - before < 1_900);
+    assert.equal(again.state, "signed-out");
+    if (shown === "signing-out") await eventually(() => browser.jar.size === 0);
+    else await eventually(() => again.state === "signed-in" && nameOf(again) === username);
+  });
+}
+
 test("Refresh tokens of an application's own store are good for one use, and outlive a reload", async () => {
   const device = {storage: new MemoryStorage(), tokenStore: tokenStore(), BroadcastChannel: null};
   const first = await aPerson(network.url, "Mai", device);
