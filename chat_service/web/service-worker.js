@@ -4,12 +4,15 @@
  * ever kept; signing out leaves it as it is. Of the version before the files stay, because a page of it may be
  * open yet and load its later parts.
  *
- * The page is asked for at every visit, and taken from here where there is no answer; what lies below
+ * The page is asked for at every visit, and taken from here where there is no answer soon; what lies below
  * assets/<version>/ never changes, and is taken from here at once.
  */
 
 // The server writes the version and the paths of its files into this line.
 const { version, files } = { version: "", files: [""] };
+
+/** How long a network that is slow, or only looks like one, is waited for where the page is kept. */
+const PATIENCE_MS = 3_000;
 
 const worker = /** @type {any} */ (globalThis);
 /** Where the client is mounted, with a slash at the end. @type {string} */
@@ -58,13 +61,26 @@ async function answerFile(request) {
 }
 
 /** Also in place of a server in front of the service that cannot reach it. */
-async function answerPage({ request, preloadResponse }) {
-  let answer;
+async function answerPage(event) {
+  const asking = askForPage(event);
+  event.waitUntil(asking);
+  const kept = await caches.match(scope, { cacheName: NAME, ignoreVary: true });
+  const answer = await (kept ? Promise.race([asking, pause(PATIENCE_MS)]) : asking);
+  return (answer && answer.status < 500 ? answer : kept) ?? answer ?? Response.error();
+}
+
+/** @returns {Promise<Response | null>} */
+async function askForPage({ request, preloadResponse }) {
   try {
-    answer = (await preloadResponse) ?? (await fetch(request));
-    if (answer.status < 500) return answer;
+    return (await preloadResponse) ?? (await fetch(request));
   } catch {
-    answer = null;
+    return null;
   }
-  return (await caches.match(scope, { cacheName: NAME, ignoreVary: true })) ?? answer ?? Response.error();
+}
+
+/** @returns {Promise<null>} */
+function pause(ms) {
+  return new Promise((resolve) => {
+    setTimeout(() => resolve(null), ms);
+  });
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import Callable
 
 import pytest
@@ -91,6 +92,23 @@ async def test_what_was_queued_outlives_the_page(windows: Windows, service: Proc
     await ben.reads("Kept two")
     await ann.has_status("Kept two", "read")
     assert await ben.contents() == ["Before", "Kept one", "Kept two"]
+
+
+async def test_a_network_that_says_nothing_does_not_keep_the_page_white(
+    windows: Windows, restarting: Process
+) -> None:
+    ann, _ = await two_who_talk(windows, restarting)
+    await ann.say("Before")
+    await ann.keeps('"last_seq":1')
+    await ann.page.evaluate("async () => { await navigator.serviceWorker.ready; }")
+    restarting.popen.send_signal(signal.SIGSTOP)
+    try:
+        await ann.page.reload(wait_until="commit")
+        await ann.reads("Before")
+    finally:
+        restarting.popen.send_signal(signal.SIGCONT)
+    await ann.is_online()
+    await ann.say("After")
 
 
 async def test_who_is_there_is_seen_again_after_an_interruption(windows: Windows, service: Process) -> None:
