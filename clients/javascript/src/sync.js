@@ -20,8 +20,8 @@ export class Sync {
   isLive = false;
   /** Frames of chats that are being read afresh. @type {Map<number, Frame[]>} */
   #reading = new Map();
-  /** Chats still to be read afresh. @type {Set<number>} */
-  #wanted = new Set();
+  /** Chats still to be read afresh, with how many messages were unread before. @type {Map<number, number>} */
+  #wanted = new Map();
   #isReading = false;
   /** Direct chats that are not in the list until their next message, with their cursors. @type {Map<number, number>} */
   #stubs = new Map();
@@ -114,12 +114,16 @@ export class Sync {
   /** One word for each chat in which something has come meanwhile. @param {Map<Chat, number>} before */
   #tellMissed(before) {
     for (const [chat, unread] of before) {
-      const {lastMessage} = chat;
-      if (!lastMessage || chat.unread <= unread || this.#account.chats.get(chat.id) !== chat) continue;
-      if (lastMessage.sender_id !== this.#account.me.id) {
-        this.#account.emitter.emit("missed", {chat, message: lastMessage, count: chat.unread - unread});
-      }
+      // One that is being read afresh is told of when it has been read.
+      if (this.#account.chats.get(chat.id) === chat && !this.#wanted.has(chat.id)) this.#tellMissedOf(chat, unread);
     }
+  }
+
+  /** @param {Chat} chat @param {number} unread before */
+  #tellMissedOf(chat, unread) {
+    const {lastMessage: message} = chat;
+    if (!message || message.sender_id === this.#account.me.id || chat.unread <= unread) return;
+    this.#account.emitter.emit("missed", {chat, message, count: chat.unread - unread});
   }
 
   /** @param {string} epoch another one voids every cursor */
@@ -351,9 +355,10 @@ export class Sync {
 
   /** Forgets a chat and reads it; its frames wait meanwhile. @param {number} chatId */
   #readAfresh(chatId) {
-    this.#account.chats.get(chatId)?.forget();
+    const chat = this.#account.chats.get(chatId);
+    if (!this.#wanted.has(chatId)) this.#wanted.set(chatId, chat?.unread ?? 0);
+    chat?.forget();
     this.#reading.set(chatId, []);
-    this.#wanted.add(chatId);
     void this.#readWanted();
   }
 
@@ -362,7 +367,7 @@ export class Sync {
     this.#isReading = true;
     try {
       while (this.#wanted.size) {
-        const ids = new Set(this.#wanted);
+        const ids = new Set(this.#wanted.keys());
         const items = await this.#findListed(ids);
         for (const id of ids) await this.#finishReading(id, items.get(id));
       }
@@ -391,12 +396,13 @@ export class Sync {
   /** @param {number} id @param {ListedChat|undefined} listed */
   async #finishReading(id, listed) {
     const item = listed ?? (await this.#readItem(id));
-    if (!this.#wanted.has(id)) return;
+    const unread = this.#wanted.get(id);
+    if (unread === undefined) return;
     if (item && item.epoch !== this.#account.epoch) throw new ChatError("resync_required");
     const held = this.#account.chats.get(id);
     if (item && (listed || item.chat_type === "group")) {
       this.#stubs.delete(id);
-      this.#account.put(item);
+      this.#tellMissedOf(this.#account.put(item), unread);
     } else {
       if (item) this.#stubs.set(id, item.version);
       if (held) this.#account.remove(held);

@@ -70,7 +70,7 @@
  * @property {{chat: import("./chat.js").Chat, kinds: Set<ChatChange>}} chat Something in one chat.
  * @property {{chat: import("./chat.js").Chat, message: StoredMessage}} message A new one of somebody else came live.
  * @property {{chat: import("./chat.js").Chat, message: StoredMessage, count: number}} missed What came to a chat while
- *   there was no connection: its newest, and how many more are unread.
+ *   there was no connection, or with which it came into the list: its newest, and how many more are unread.
  * @property {{userId: number}} presence
  * @property {{reason: string}} signed-out An error code, `signed_out`, or `account_changed`.
  *

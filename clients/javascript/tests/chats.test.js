@@ -255,8 +255,14 @@ test("A direct chat that was left comes back with its next message", async () =>
   await eventually(() => mai.connection === "online");
   await pause(200);
   assert(!mai.chats.has(mine.id), "a reconnect does not bring it back");
+  /** @type {string[]} */
+  const told = [];
+  const forget = mai.on("missed", ({chat, message, count}) => told.push(`${count} in ${chat.id}: ${message.content}`));
   await sent(theirs, "after");
   await eventually(() => mai.chats.get(mine.id)?.lastMessage?.content === "after");
+  await eventually(() => told.length > 0, "the message that brings it back is told of");
+  assert.deepEqual(told, [`1 in ${mine.id}: after`]);
+  forget();
   assert.equal((await textsOf(chatOf(mai, mine.id))).at(-2), "before");
 });
 
