@@ -31,6 +31,8 @@ export class Sync {
   #early = new Set();
   /** @type {Promise<void>|null} */
   #listing = null;
+  /** Direct chats that the list did not name, with the cursors that were held before. @type {Map<Chat, number>} */
+  #unlisted = new Map();
   #account;
 
   /** @param {Account} account */
@@ -96,6 +98,7 @@ export class Sync {
       await this.#resumeAll();
       if (generation !== socket.generation) return;
       this.isLive = true;
+      this.#leaveUnlisted();
       this.#tellMissed(before);
       this.#applyAllEarly();
       void this.#readWanted();
@@ -132,6 +135,7 @@ export class Sync {
     this.#account.epoch = epoch;
     if (isFirst) return;
     this.isListed = false;
+    this.#unlisted.clear();
     this.#stubs.clear();
     this.#reading.clear();
     this.#wanted.clear();
@@ -139,6 +143,11 @@ export class Sync {
   }
 
   async #loadList() {
+    /** Those of the last time, which the pages do not name. @type {Map<Chat, number>} */
+    const unlisted = new Map();
+    for (const chat of this.#account.chats.values()) {
+      if (chat.type === "direct" && chat.cursor >= 0) unlisted.set(chat, chat.cursor);
+    }
     /** @type {string|null} */
     let cursor = "";
     while (cursor !== null) {
@@ -149,6 +158,7 @@ export class Sync {
         if (item.epoch !== this.#account.epoch) throw new ChatError("resync_required");
         this.#stubs.delete(item.id);
         const held = this.#account.chats.get(item.id);
+        if (held) unlisted.delete(held);
         if (!held || held.cursor < 0) this.#account.put(item);
         else if (item.peer) this.#account.takePeer(item.peer);
       }
@@ -157,9 +167,20 @@ export class Sync {
     for (const chat of this.#account.chats.values()) {
       if (chat.cursor < 0 && !this.#reading.has(chat.id)) this.#account.remove(chat);
     }
+    this.#unlisted = unlisted;
     this.isListed = true;
     this.#account.chatsLoaded = true;
     this.#account.changes.list();
+  }
+
+  /** Taken out of the list on another device. Where something has come since, it is in the list again; and what is
+   * written to it stays in view. */
+  #leaveUnlisted() {
+    for (const [chat, cursor] of this.#unlisted) {
+      const isHeld = this.#account.chats.get(chat.id) === chat;
+      if (isHeld && chat.cursor === cursor && !chat.draft && !chat.pending.length) this.leave(chat);
+    }
+    this.#unlisted.clear();
   }
 
   async #resumeAll() {

@@ -2,8 +2,9 @@
 
 import assert from "node:assert/strict";
 import {after, before, test} from "node:test";
-import {ChatClient} from "../src/index.js";
-import {aPerson, anotherDevice, assertInStep, chatOf, eventually, idOf, live, messageOf, nameOf, pause, refused, stopAll, textsOf} from "./people.js";
+import {ChatClient, MemoryStorage} from "../src/index.js";
+import {aPerson, anotherDevice, assertInStep, chatOf, eventually, idOf, keep, live, messageOf, nameOf, pause, refused, stopAll, textsOf} from "./people.js";
+import {tokenStore} from "./platform.js";
 import {Server} from "./server.js";
 
 /** @type {Server} */
@@ -264,6 +265,31 @@ test("A direct chat that was left comes back with its next message", async () =>
   assert.deepEqual(told, [`1 in ${mine.id}: after`]);
   forget();
   assert.equal((await textsOf(chatOf(mai, mine.id))).at(-2), "before");
+});
+
+test("A direct chat that was taken out of the list on another device goes at the next start", async () => {
+  const device = {storage: new MemoryStorage(), tokenStore: tokenStore(), BroadcastChannel: null};
+  const first = await aPerson(server.url, "Dung", device);
+  const [gone, written, back] = await Promise.all([mai, an, binh].map((other) => first.openDirect(idOf(other))));
+  for (const chat of [gone, written, back]) await sent(chat, "before");
+  written.setDraft("half a sentence");
+  first.stop();
+  await pause(100);
+  const phone = await anotherDevice(server.url, first);
+  for (const {id} of [gone, written, back]) await chatOf(phone, id).leave();
+  await eventually(() => binh.chats.has(back.id));
+  await sent(chatOf(binh, back.id), "after");
+
+  const again = keep(new ChatClient({url: server.url, session: "tokens", ...device}));
+  await again.restore();
+  assert(again.chats.has(gone.id), "it is shown as long as nothing is known");
+  again.start();
+  await live(again);
+  await eventually(() => !again.chats.has(gone.id));
+  assert.deepEqual([again.chats.has(written.id), again.chats.has(back.id)], [true, true]);
+  await eventually(() => mai.chats.has(gone.id));
+  await sent(chatOf(mai, gone.id), "and after");
+  await eventually(() => again.chats.get(gone.id)?.lastMessage?.content === "and after");
 });
 
 test("The list is sorted by activity, and the same array until that changes", async () => {
