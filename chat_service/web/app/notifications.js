@@ -49,20 +49,38 @@ export function installNotifications() {
       if (document.hidden && wantsNotifications.value) notify(chat, message);
     });
   }
+  // The list tells also that a chat was read on another device, and it is empty after signing out.
+  client.on("chats", closeRead);
   holdLockWhileVisible();
+}
+
+/** What this tab has shown, by chat. @type {Map<number, Notification>} */
+const shown = new Map();
+
+function closeRead() {
+  for (const [chatId, notification] of shown) {
+    if (client.chats.get(chatId)?.unread) continue;
+    shown.delete(chatId);
+    notification.close();
+  }
 }
 
 async function notify(chat, message) {
   if (!areNotificationsSupported() || Notification.permission !== "granted" || (await isSeenInAnotherTab())) return;
+  if (!client.chats.get(chat.id)?.unread) return;
   const title = chatTitle(chat);
   const text = summarise(message.content, BODY_CHARS);
   try {
-    const notification = new Notification(title, {
+    const options = {
       body: chat.type === "direct" ? text : `${senderName(chat, message)}: ${text}`,
       icon: iconAddress(),
       // One for each chat: the newest takes the place of the one before, from whichever tab.
       tag: `chat-${chat.id}`,
-    });
+      // Without it the newest would make no sound.
+      renotify: true,
+    };
+    const notification = new Notification(title, options);
+    shown.set(chat.id, notification);
     notification.onclick = () => {
       window.focus();
       navigate(paths.chat(chat.id));

@@ -18,8 +18,11 @@ window.shown = [];
 window.Notification = class {
   static permission = "granted";
   static requestPermission = async () => "granted";
-  constructor(title, options) { window.shown.push({title, body: options.body, tag: options.tag}); }
-  close() {}
+  constructor(title, {body, tag, renotify}) {
+    this.entry = {title, body, tag, renotify, isClosed: false};
+    window.shown.push(this.entry);
+  }
+  close() { this.entry.isClosed = true; }
 };
 """
 HIDE = """
@@ -61,8 +64,17 @@ async def test_what_comes_while_nobody_looks_is_notified(windows: Windows, servi
         await ben.say(chat_id, "One more")
         await ben.say(chat_id, "And the last")
     await shows(screen, "Are you there?", "And the last")
-    titles = await screen.page.evaluate("window.shown.map((one) => one.title)")
-    assert titles == [ben.username] * 2
+    notes = await screen.page.evaluate("window.shown")
+    assert [note["title"] for note in notes] == [ben.username] * 2
+    assert all(note["tag"] and note["renotify"] for note in notes), "each one is heard"
+    assert not notes[-1]["isClosed"]
+    phone = await windows.open(ann, f"/chats/{chat_id}")
+    await phone.reads("And the last")
+    for _ in range(WAIT_MS // 50):
+        if await screen.page.evaluate("window.shown.at(-1).isClosed"):
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError("what was read on another device is still shown")
 
 
 async def test_the_text_of_a_message_is_copied_as_it_was_written(windows: Windows, service: Process) -> None:
