@@ -5,7 +5,13 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 const { parsePath, paths } = await import("../../chat_service/web/app/routes.js");
+const { isGoodPassword } = await import("../../chat_service/web/app/account/passwords.js");
 const { mayRemove, rolesToGive } = await import("../../chat_service/web/app/details/rules.js");
+
+test("a new password has 8 to 128 characters, each emoji one", () => {
+  for (const good of ["12345678", "👍".repeat(128)]) assert.equal(isGoodPassword(good), true, good);
+  for (const wrong of ["", "1234567", "👍".repeat(7), "x".repeat(129)]) assert.equal(isGoodPassword(wrong), false, wrong);
+});
 
 test("an address that the client writes is understood by it", () => {
   assert.deepEqual(parsePath(paths.chat(7)), { name: "chat", chatId: 7, details: false });

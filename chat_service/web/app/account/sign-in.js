@@ -8,6 +8,7 @@ import { paths } from "../routes.js";
 import { client, info, signedOutReason } from "../state.js";
 import { announce, Button, Icon, TextField } from "../ui/index.js";
 import { AccountFrame } from "./account-frame.js";
+import { PASSWORD_FIELD_CHARS } from "./passwords.js";
 import { useForm } from "./use-form.js";
 
 export function SignIn() {
@@ -46,7 +47,7 @@ export function SignIn() {
         maxlength="254"
         ...${field("username")}
       />
-      <${TextField} label=${t("field.password")} type="password" autocomplete="current-password" maxlength="128" ...${field("password")} />
+      <${TextField} label=${t("field.password")} type="password" autocomplete="current-password" maxlength=${PASSWORD_FIELD_CHARS} ...${field("password")} />
       ${problem && html`<p class="form__problem" role="alert">${problem}</p>`}
       <${Button} variant="primary" size="large" type="submit" wide busy=${isBusy}>${t("signIn.action")}</${Button}>
     </form>

@@ -7,7 +7,7 @@ import { paths } from "../routes.js";
 import { client } from "../state.js";
 import { Button, TextField } from "../ui/index.js";
 import { AccountFrame } from "./account-frame.js";
-import { LEAST_PASSWORD_CHARS } from "./passwords.js";
+import { isGoodPassword, PASSWORD_FIELD_CHARS } from "./passwords.js";
 import { useForm } from "./use-form.js";
 
 export function SignUp() {
@@ -18,7 +18,7 @@ export function SignUp() {
       check: ({ username, email, password }) => ({
         ...(!username.trim() && { username: t("field.username.missing") }),
         ...(!email.trim() && { email: t("field.email.missing") }),
-        ...([...password].length < LEAST_PASSWORD_CHARS && { password: t("field.password.wrong") }),
+        ...(!isGoodPassword(password) && { password: t("field.password.wrong") }),
       }),
       submit: ({ username, full_name, email, password }) =>
         client.register({ username: username.trim(), full_name: full_name.trim() || undefined, email: email.trim(), password }),
@@ -43,7 +43,7 @@ export function SignUp() {
         hint=${t("field.password.hint")}
         type="password"
         autocomplete="new-password"
-        maxlength="128"
+        maxlength=${PASSWORD_FIELD_CHARS}
         ...${field("password")}
       />
       ${problem && html`<p class="form__problem" role="alert">${problem}</p>`}
