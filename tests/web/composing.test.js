@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 
+import { isComposing } from "../../chat_service/web/app/ui/is-composing.js";
 import { cleanMessage, countCharacters } from "../../chat_service/web/app/chat/text-length.js";
 
 describe("the length of a text", () => {
@@ -10,6 +11,14 @@ describe("the length of a text", () => {
     for (const text of ["", "abc", "Tiếng Việt", "👍", "a👍b👍", "\ud83d", "\udc4d\ud83d", "👩‍👩‍👧"]) {
       assert.equal(countCharacters(text), [...text].length, JSON.stringify(text));
     }
+  });
+});
+
+describe("an Enter that ends a composed word", () => {
+  it("is told from one that sends, also in Safari", () => {
+    assert.equal(isComposing({ isComposing: true, keyCode: 13 }), true);
+    assert.equal(isComposing({ isComposing: false, keyCode: 229 }), true);
+    assert.equal(isComposing({ isComposing: false, keyCode: 13 }), false);
   });
 });
 

@@ -12,7 +12,7 @@ import { usePeopleSearch } from "../people/people-search.js";
 import { navigate } from "../router.js";
 import { paths } from "../routes.js";
 import { client, sortedChats } from "../state.js";
-import { Button, Dialog, Icon, SearchField, Spinner, TextField, useRovingFocus } from "../ui/index.js";
+import { Button, Dialog, Icon, isComposing, SearchField, Spinner, TextField, useRovingFocus } from "../ui/index.js";
 
 /** @import {User} from "../../sdk/types.js" */
 
@@ -46,7 +46,7 @@ function PersonForm({ onClose, onGroup }) {
     }
   };
   const onSearchKey = (event) => {
-    if (event.isComposing) return;
+    if (isComposing(event)) return;
     if (event.key === "ArrowDown") list.current?.querySelector(".person")?.focus();
     else if (event.key === "Enter" && query && shown.length && state !== "searching") open(shown[0]);
     else return;

@@ -5,7 +5,7 @@ import { useRef, useState } from "preact/hooks";
 import { errorSentence } from "../errors.js";
 import { t } from "../i18n.js";
 import { displayName, matchesPerson } from "../names.js";
-import { announce, Avatar, Icon, SearchField, Spinner, UserText, useRovingFocus } from "../ui/index.js";
+import { announce, Avatar, Icon, isComposing, SearchField, Spinner, UserText, useRovingFocus } from "../ui/index.js";
 import { PersonFace } from "./person-row.js";
 import { usePeopleSearch } from "./people-search.js";
 
@@ -33,7 +33,7 @@ export function PeoplePicker({ chosen, onChange, suggestions, isTaken = () => fa
   };
 
   const onSearchKey = (event) => {
-    if (event.isComposing) return;
+    if (isComposing(event)) return;
     const options = list.current?.querySelectorAll("[role=option]");
     if (event.key === "ArrowDown") options?.[0]?.focus();
     else if (event.key === "Enter") {

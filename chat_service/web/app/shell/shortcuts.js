@@ -8,6 +8,7 @@ import { openNewChat, openShortcuts } from "../dialogs.js";
 import { goBack, navigate } from "../router.js";
 import { paths } from "../routes.js";
 import { route, sortedChats } from "../state.js";
+import { isComposing } from "../ui/index.js";
 
 export const isApple = /mac|iphone|ipad/i.test(navigator.platform);
 
@@ -43,7 +44,7 @@ export function useShortcuts() {
 }
 
 function onKeyDown(event) {
-  if (event.defaultPrevented || event.isComposing || document.querySelector("dialog[open]")) return;
+  if (event.defaultPrevented || isComposing(event) || document.querySelector("dialog[open]")) return;
   const action = findAction(event);
   if (!action) return;
   event.preventDefault();

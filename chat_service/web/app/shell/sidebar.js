@@ -9,7 +9,7 @@ import { displayName } from "../names.js";
 import { navigate } from "../router.js";
 import { paths } from "../routes.js";
 import { me } from "../state.js";
-import { IconButton, openMenu, SearchField, UserAvatar } from "../ui/index.js";
+import { IconButton, isComposing, openMenu, SearchField, UserAvatar } from "../ui/index.js";
 import { ConnectionLine } from "./connection-line.js";
 import { signOutHere } from "../account/sign-out.js";
 
@@ -18,7 +18,7 @@ export function Sidebar() {
   const list = useRef(/** @type {{focusFirst: () => void, openFirst: () => void} | null} */ (null));
 
   const onSearchKey = (event) => {
-    if (event.isComposing) return;
+    if (isComposing(event)) return;
     if (event.key === "ArrowDown") list.current?.focusFirst();
     else if (event.key === "Enter") list.current?.openFirst();
     else if (event.key === "Escape" && query) setQuery("");

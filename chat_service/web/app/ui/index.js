@@ -19,6 +19,7 @@
  *   announce(text)                                     says something to screen readers only
  *   VirtualList({items, keyOf, rowHeight, renderRow, …})  a long list of rows of one height
  *   useRovingFocus(ref, {selector, orientation})       arrow keys move through a list with one tab stop
+ *   isComposing(event)                                 the key is part of a word that an input method composes
  *   useUniqueId()                                      an id for label and field (preact's useId repeats in dialogs)
  *   Skeleton({shape, width})  Spinner()  EmptyState({icon, title, text, children})  Badge({count, label})
  *
@@ -34,6 +35,7 @@ export { closeAllDialogs, confirmAction, Dialog, openDialog } from "./dialog.js"
 export { EmptyState } from "./empty-state.js";
 export { ChoiceList, SearchField, Switch, TextField } from "./field.js";
 export { Icon } from "./icon.js";
+export { isComposing } from "./is-composing.js";
 export { openMenu } from "./menu.js";
 export { useRovingFocus } from "./roving-focus.js";
 export { Skeleton, Spinner } from "./skeleton.js";

@@ -1,6 +1,7 @@
 /** A list with one tab stop, through which the arrow keys move (the "roving tabindex" of the ARIA practices). */
 
 import { useEffect } from "preact/hooks";
+import { isComposing } from "./is-composing.js";
 
 const TYPE_AHEAD_MS = 700;
 
@@ -29,7 +30,7 @@ export function useRovingFocus(ref, { selector, orientation = "vertical", wrap =
     };
 
     const onKeyDown = (event) => {
-      if (event.altKey || event.ctrlKey || event.metaKey || event.isComposing) return;
+      if (event.altKey || event.ctrlKey || event.metaKey || isComposing(event)) return;
       const all = items();
       const index = all.indexOf(event.target.closest(selector));
       if (index < 0) return;

@@ -10,7 +10,7 @@ import { errorSentence } from "../../errors.js";
 import { t } from "../../i18n.js";
 import { chatTitle } from "../../names.js";
 import { chatRevision, client } from "../../state.js";
-import { IconButton } from "../../ui/index.js";
+import { IconButton, isComposing } from "../../ui/index.js";
 import { cleanMessage, countCharacters } from "../text-length.js";
 import { ModeBar } from "./mode-bar.js";
 
@@ -92,7 +92,7 @@ export function Composer({ open }) {
   };
 
   const onKeyDown = (event) => {
-    if (event.isComposing || event.keyCode === 229) return;
+    if (isComposing(event)) return;
     const plain = !event.shiftKey && !event.ctrlKey && !event.metaKey && !event.altKey;
     if (event.key === "Enter" && (plain ? !isTouch.matches : event.ctrlKey || event.metaKey)) {
       event.preventDefault();
