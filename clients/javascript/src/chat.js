@@ -52,6 +52,7 @@ export class Chat {
   /** @type {Promise<void>|null} */
   #loadingPeople = null;
   #counted = 0;
+  #settingsVersion = -1;
   #typedAt = -Infinity;
   /** @type {any} */
   #typingTimer = null;
@@ -248,7 +249,7 @@ export class Chat {
   reset(item) {
     this.history.clear();
     this.early.clear();
-    this.cursor = item.version;
+    this.cursor = this.#settingsVersion = item.version;
     this.type = item.chat_type;
     this.name = item.name;
     this.peer = item.peer;
@@ -340,6 +341,9 @@ export class Chat {
 
   /** @internal @param {ChatData} data */
   takeSettings(data) {
+    // The answer to a change of one's own may come after the push of a newer one, and before that of an older one.
+    if (data.version < this.#settingsVersion) return;
+    this.#settingsVersion = data.version;
     this.name = data.name;
     this.participantCount = data.participant_count;
     this.changed("settings");

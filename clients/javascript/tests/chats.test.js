@@ -191,6 +191,23 @@ test("A group: names, people, roles, hand-over, leaving", async () => {
   await assertInStep(server.url, an);
 });
 
+test("The answer to an older change does not undo a newer one", async () => {
+  const [mine, theirs] = await aGroup("Names");
+  await mine.setRole(idOf(an), "admin");
+  /** @type {typeof globalThis.fetch} */
+  const late = async (input, init) => {
+    const response = await fetch(input, init);
+    if (init?.method === "PUT") await eventually(() => chatOf(phone, mine.id).name === "Newer");
+    return response;
+  };
+  const phone = await anotherDevice(server.url, mai, {fetch: late});
+  const renaming = chatOf(phone, mine.id).rename("Older");
+  await eventually(() => theirs.name === "Older" && theirs.myRole === "admin");
+  await theirs.rename("Newer");
+  await renaming;
+  assert.equal(chatOf(phone, mine.id).name, "Newer");
+});
+
 test("Typing and presence come and go", async () => {
   const [mine, theirs] = await aDirect();
   mine.setTyping(true);
