@@ -260,3 +260,21 @@ async def test_a_menu_stays_when_the_keyboard_on_the_screen_goes(windows: Window
     await expect(screen.composer).not_to_be_focused()
     await screen.act("Press me", "reply")
     await expect(screen.composer).to_be_focused()
+
+
+async def test_a_dialog_closes_by_a_click_beside_it_and_by_nothing_less(
+    windows: Windows, service: Process
+) -> None:
+    screen = await windows.open(await a_user(service))
+    mouse = screen.page.mouse
+    await screen.button("newChat.title").first.click()
+    dialog = screen.dialog("newChat.title")
+    await dialog.get_by_role("searchbox").hover()
+    await mouse.down()
+    await mouse.move(5, 400)
+    await mouse.up()
+    await expect(dialog).to_be_visible()
+    await mouse.down()
+    await expect(dialog).to_be_visible()
+    await mouse.up()
+    await expect(dialog).to_be_hidden()

@@ -20,6 +20,7 @@ import { useUniqueId } from "./unique-id.js";
 export function Dialog({ title, onClose, footer, size = "normal", class: className = "", role, children }) {
   const id = useUniqueId();
   const dialog = useRef(/** @type {HTMLDialogElement | null} */ (null));
+  const isPressedOutside = useRef(false);
 
   useLayoutEffect(() => {
     const before = document.activeElement;
@@ -33,6 +34,8 @@ export function Dialog({ title, onClose, footer, size = "normal", class: classNa
     };
   }, []);
 
+  // Beside it is its backdrop. At the press the click is still to come, and would hit what lies below; and a text
+  // that is marked beyond the edge is no click beside it.
   // A browser may close it unasked. The event of our own closing comes late, when there is no element any more.
   return html`<dialog
     ref=${dialog}
@@ -45,7 +48,10 @@ export function Dialog({ title, onClose, footer, size = "normal", class: classNa
       onClose();
     }}
     onClose=${(event) => event.target === dialog.current && onClose()}
-    onPointerDown=${(event) => event.target === event.currentTarget && onClose()}
+    onPointerDown=${(event) => {
+      isPressedOutside.current = event.target === event.currentTarget;
+    }}
+    onClick=${(event) => event.target === event.currentTarget && isPressedOutside.current && onClose()}
   >
     <div class="dialog__content">
       <header class="dialog__header">
