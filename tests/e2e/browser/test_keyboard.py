@@ -82,6 +82,8 @@ async def test_a_group_is_made_and_its_details_are_read(windows: Windows, servic
     await page.keyboard.type(ben.username)
     await expect(dialog.get_by_role("option", name=ben.username)).to_be_visible()
     await press("Enter")
+    said = screen.words("people.chosen", name=ben.username)
+    await expect(dialog.get_by_role("status").filter(has_text=said)).to_have_count(1)
     await tab_to(page, dialog.get_by_role("button", name=screen.words("newGroup.create")))
     await press("Enter")
     await expect(page.get_by_role("heading", name="By keyboard", level=1)).to_be_visible()

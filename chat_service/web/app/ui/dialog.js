@@ -7,6 +7,7 @@ import { html, render } from "htm/preact";
 import { useLayoutEffect, useRef } from "preact/hooks";
 import { t } from "../i18n.js";
 import { Button, IconButton } from "./button.js";
+import { ToastHost } from "./toast.js";
 import { useUniqueId } from "./unique-id.js";
 
 /**
@@ -61,6 +62,7 @@ export function Dialog({ title, onClose, footer, size = "normal", class: classNa
       <div class="dialog__body scrolls">${children}</div>
       ${footer && html`<footer class="dialog__footer">${footer}</footer>`}
     </div>
+    <${ToastHost} />
   </dialog>`;
 }
 

@@ -2,7 +2,7 @@
 
 import { signal } from "@preact/signals";
 import { html } from "htm/preact";
-import { useEffect } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import { t } from "../i18n.js";
 import { Button, IconButton } from "./button.js";
 import { Icon } from "./icon.js";
@@ -15,6 +15,8 @@ const MOST_AT_ONCE = 3;
 
 const toasts = signal(/** @type {Toast[]} */ ([]));
 const announcement = signal("");
+/** The hosts on the page, the topmost last. */
+const hosts = signal(/** @type {object[]} */ ([]));
 let lastId = 0;
 
 /** @param {string} text @param {{tone?: "plain" | "danger", action?: Toast["action"]}} [options] */
@@ -33,13 +35,25 @@ export function announce(text) {
   }, 60);
 }
 
-/** Rendered once, by the application. */
+/**
+ * Rendered by the application, and by every dialog: what lies outside of a modal dialog is inert, so it could not
+ * be pressed and would not be read out. The topmost one shows and says everything.
+ */
 export function ToastHost() {
+  const host = useRef({}).current;
+  useLayoutEffect(() => {
+    hosts.value = [...hosts.peek(), host];
+    return () => {
+      hosts.value = hosts.peek().filter((one) => one !== host);
+    };
+  }, []);
+  const isTopmost = hosts.value.at(-1) === host;
   return html`
-    <div class="toasts" role="region" aria-label=${t("toast.region")}>
+    ${isTopmost &&
+    html`<div class="toasts" role="region" aria-label=${t("toast.region")}>
       ${toasts.value.map((toast) => html`<${ToastView} key=${toast.id} toast=${toast} />`)}
-    </div>
-    <div class="for-screen-reader" role="status" aria-live="polite">${announcement}</div>
+    </div>`}
+    <div class="for-screen-reader" role="status" aria-live="polite">${isTopmost && announcement.value}</div>
   `;
 }
 
