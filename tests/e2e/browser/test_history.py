@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 
-from playwright.async_api import expect
+from playwright.async_api import Route, expect
 
 from tests.builders import a_direct_chat, a_user
 from tests.e2e.browser.window import Windows
@@ -57,3 +57,30 @@ async def test_what_arrives_while_nobody_looks_is_not_scrolled_past(
     await screen.page.get_by_role("button", name=re.compile(newest)).click()
     await expect(screen.message("Line 40.")).to_be_in_viewport()
     await expect(screen.page).not_to_have_title(re.compile(r"^\("))
+
+
+async def test_who_searches_while_a_message_is_loaded_is_not_called_away(
+    windows: Windows, service: Process
+) -> None:
+    ann, ben = await a_user(service), await a_user(service)
+    chat_id = await a_direct_chat(ann, ben)
+    await ann.say(chat_id, "The first")
+    for _ in range(20):
+        await asyncio.gather(*(ann.say(chat_id, "One of many") for _ in range(20)))
+    await ann.say(chat_id, "The last")
+    screen = await windows.open(ann, f"/chats/{chat_id}")
+    await screen.reads("The last")
+
+    async def pass_late(route: Route) -> None:
+        await asyncio.sleep(1)
+        await route.continue_()
+
+    await screen.page.route("**/api/v1/messages/chat/**", pass_late)
+    await screen.message("The last").focus()
+    await screen.page.keyboard.press("Home")
+    await screen.page.keyboard.press("Control+k")
+    search = screen.field("chats.search")
+    await expect(search).to_be_focused()
+    await expect(screen.message("The first")).to_be_in_viewport()
+    await screen.page.keyboard.type("who")
+    await expect(search).to_have_value("who")

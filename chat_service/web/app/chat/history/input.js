@@ -41,8 +41,8 @@ export class HistoryInput {
   keepFocus(hadFocus) {
     const open = this.#open;
     const scroller = this.#scroller.current;
-    // Whoever has begun to write meanwhile is not called away.
-    if (document.activeElement?.matches("[data-composer]")) open.focusWanted = null;
+    // Whoever has begun to write, to search or to answer a dialog meanwhile is not called away.
+    if (document.activeElement?.closest("input, textarea, select, dialog[open]")) open.focusWanted = null;
     const wanted = open.focusWanted === null ? null : open.view.elementOf(open.focusWanted);
     if (wanted?.matches("article")) {
       open.focusWanted = null;
