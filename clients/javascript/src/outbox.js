@@ -14,6 +14,8 @@ const PAUSE_MS = 1_000;
 /** Another tab that sends much shall not make this one read the storage for each message. */
 const NOTICE_MS = 50;
 const TRIES_AFTER_DEFECT = 3;
+/** More than can be on their way out of the storage at a time. */
+const MOST_GONE = 1_000;
 
 /**
  * @typedef {{id: string, order: number, chatId: number, content: string, replyTo: ReplyTo|null, writtenAt: string,
@@ -26,7 +28,7 @@ const TRIES_AFTER_DEFECT = 3;
 export class Outbox {
   /** By `client_message_id`, in the order in which they were written. @type {Map<string, Entry>} */
   #entries = new Map();
-  /** Ids of what was removed, as long as the storage may still hold it. @type {Set<string>} */
+  /** Ids of what was removed last, because the storage may still hold it. @type {Set<string>} */
   #gone = new Set();
   /** Chats being sent to now. @type {Map<number, Promise<void>>} */
   #sending = new Map();
@@ -238,6 +240,10 @@ export class Outbox {
   #remove({record, storing}) {
     if (!this.#entries.delete(record.id)) return;
     this.#gone.add(record.id);
+    for (const id of this.#gone) {
+      if (this.#gone.size <= MOST_GONE) break;
+      this.#gone.delete(id);
+    }
     void Promise.resolve(storing)
       .then(() => this.#account.storage.delete(this.#key(record)))
       .then(() => this.#tellTabs());
