@@ -197,6 +197,8 @@ describe("a message in one line", () => {
   it("ends with an ellipsis where it is cut", () => {
     assert.equal(summarise("abcdef", 3), "abc…");
     assert.equal(summarise("👍".repeat(10), 2), "👍👍…");
+    assert.equal(summarise("abe\u0301d", 3), "ab…");
+    assert.equal(summarise(`${"a".repeat(399)}👍`), `${"a".repeat(160)}…`);
   });
 });
 

@@ -1,4 +1,9 @@
-/** The length of a text as the service counts it, and the text as it is sent. */
+/** The length of a text as the service counts it, the text as it is sent, and its beginning. */
+
+/** How far back a whole character is looked for: some pile up marks without end. */
+const LONGEST_CHARACTER = 64;
+/** What belongs to the character before it. */
+const CONTINUES = /^[\p{M}\p{Emoji_Modifier}\u200d]/u;
 
 /** Code points, so that an emoji is one. */
 export function countCharacters(text) {
@@ -22,6 +27,20 @@ export function cleanMessage(text) {
     .replace(/[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g, "\ufffd")
     .replace(/^(?:[^\S\n]*\n)+/, "")
     .trimEnd();
+}
+
+/** At most the first `most` UTF-16 units, with no character cut in two or parted from its marks. */
+export function beginningOf(text, most) {
+  if (text.length <= most) return text;
+  const least = Math.max(0, most - LONGEST_CHARACTER);
+  let end = most;
+  while (end > least && !isBetweenCharacters(text, end)) end -= 1;
+  return text.slice(0, end);
+}
+
+function isBetweenCharacters(text, at) {
+  if (isHigh(text.charCodeAt(at - 1)) && isLow(text.charCodeAt(at))) return false;
+  return text[at - 1] !== "\u200d" && !CONTINUES.test(text.slice(at, at + 2));
 }
 
 function isHigh(unit) {

@@ -1,5 +1,6 @@
 /** A message in one plain line: for the quote of a reply, a label for screen readers, a notification. */
 
+import { beginningOf } from "../text-length.js";
 import { parseMarkup } from "./blocks.js";
 
 const READ = 400;
@@ -11,11 +12,11 @@ const READ = 400;
  * @param {number} [longest]
  */
 export function summarise(content, longest = 160) {
-  const words = wordsOf(parseMarkup(content.slice(0, READ)));
+  const words = wordsOf(parseMarkup(beginningOf(content, READ)));
   const line = words.join(" ").replace(/\s+/g, " ").trim();
   const points = Array.from(line);
   if (points.length <= longest && content.length <= READ) return line;
-  return `${points.slice(0, longest).join("").trimEnd()}…`;
+  return `${beginningOf(line, points.slice(0, longest).join("").length).trimEnd()}…`;
 }
 
 function wordsOf(blocks) {

@@ -5,6 +5,7 @@ import { useState } from "preact/hooks";
 import { t } from "../../i18n.js";
 import { isFewEmoji } from "../markup/emoji.js";
 import { Markup } from "../markup/markup.js";
+import { beginningOf } from "../text-length.js";
 
 const LONG_CHARS = 1_800;
 const LONG_LINES = 24;
@@ -17,7 +18,7 @@ const LONG_LINES = 24;
 export function Body({ content, tail, tabIndex, isOpened, onOpen }) {
   const [opened, setOpened] = useState(isOpened);
   if (isFewEmoji(content)) return html`<p class="emoji" dir="auto">${content.trim()}</p>${tail}`;
-  const beginning = opened ? content : beginningOf(content);
+  const beginning = opened ? content : shorten(content);
   if (beginning === content) return html`<${Markup} content=${content} tail=${tail} linkTabIndex=${tabIndex} />`;
   const open = () => {
     onOpen();
@@ -31,9 +32,9 @@ export function Body({ content, tail, tabIndex, isOpened, onOpen }) {
 }
 
 /** A long text up to a good place to stop; the whole of one that is not long. */
-function beginningOf(content) {
+function shorten(content) {
   if (content.length <= LONG_CHARS && countLines(content) <= LONG_LINES) return content;
-  const lines = content.slice(0, LONG_CHARS).split("\n", LONG_LINES).join("\n");
+  const lines = beginningOf(content, LONG_CHARS).split("\n", LONG_LINES).join("\n");
   const space = lines.lastIndexOf(" ");
   return space > lines.length - 80 ? lines.slice(0, space) : lines;
 }
