@@ -1,7 +1,7 @@
 /** The people of a group with their roles, oneself first, and a menu of what one may do with each of them. */
 
 import { html } from "htm/preact";
-import { useState } from "preact/hooks";
+import { useMemo, useState } from "preact/hooks";
 import { openDirectChat } from "../chats/open-direct-chat.js";
 import { errorSentence } from "../errors.js";
 import { t } from "../i18n.js";
@@ -19,7 +19,7 @@ const ROLE_ICONS = { owner: "crown", admin: "shield", member: "person" };
 export function MemberList({ chat }) {
   chatRevision(chat.id).value;
   const [query, setQuery] = useState("");
-  const everybody = sortMembers(chat.participants);
+  const everybody = useSorted(chat.participants);
   const shown = query.trim()
     ? everybody.filter((one) => matchesPerson(one, query))
     : everybody;
@@ -59,11 +59,19 @@ function MemberRow({ chat, member, attributes }) {
   </button>`;
 }
 
-/** Oneself first, then by role, then by name. */
-function sortMembers(participants) {
-  const order = new Intl.Collator(locale.value, { sensitivity: "base" });
-  const rank = (one) => (one.user_id === client.me?.id ? -1 : RANKS[one.role]);
-  return [...participants].sort((a, b) => rank(a) - rank(b) || order.compare(displayName(a), displayName(b)));
+/** Sorted again only where that may change the order: every receipt of a large group draws the list. */
+function useSorted(participants) {
+  const what = participants.map((one) => `${one.user_id} ${one.role} ${displayName(one)}`).join("\n");
+  const order = useMemo(() => findOrder(participants), [what, locale.value]);
+  return order.map((place) => participants[place]);
+}
+
+/** Oneself first, then by role, then by name; as places in the list that is given. */
+function findOrder(participants) {
+  const collator = new Intl.Collator(locale.value, { sensitivity: "base" });
+  const ranks = participants.map((one) => (one.user_id === client.me?.id ? -1 : RANKS[one.role]));
+  const names = participants.map(displayName);
+  return [...ranks.keys()].sort((a, b) => ranks[a] - ranks[b] || collator.compare(names[a], names[b]));
 }
 
 function actionsFor(chat, member) {
