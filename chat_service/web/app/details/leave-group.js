@@ -9,7 +9,9 @@ import { PersonFace } from "../people/person-row.js";
 import { navigate } from "../router.js";
 import { paths } from "../routes.js";
 import { chatRevision, client, me } from "../state.js";
-import { Button, confirmAction, Dialog, openDialog, showToast } from "../ui/index.js";
+import { Button, confirmAction, Dialog, openDialog, showToast, VirtualList } from "../ui/index.js";
+
+const ROW_REM = 3.5;
 
 /** @param {import("chat-service-client").Chat} chat */
 export async function leaveGroup(chat) {
@@ -69,8 +71,12 @@ function HandOverDialog({ chatId, onClose }) {
     <p class="dialog__text">${t("details.heir.text")}</p>
     <fieldset class="heirs">
       <legend class="for-screen-reader">${t("details.heir.title")}</legend>
-      ${others.map(
-        (one) => html`<label class="person" key=${one.user_id}>
+      <${VirtualList}
+        items=${others}
+        keyOf=${(one) => one.user_id}
+        rowHeight=${ROW_REM}
+        label=${t("details.heir.title")}
+        renderRow=${(one, attributes) => html`<label class="person">
           <${PersonFace} user=${one} />
           <input
             type="radio"
@@ -78,13 +84,14 @@ function HandOverDialog({ chatId, onClose }) {
             name="heir"
             aria-label=${displayName(one)}
             checked=${one.user_id === heirId}
+            ...${attributes}
             onChange=${() => {
               setHeirId(one.user_id);
               setProblem("");
             }}
           />
-        </label>`,
-      )}
+        </label>`}
+      />
     </fieldset>
     ${problem && html`<p class="form__problem" role="alert">${problem}</p>`}
   </${Dialog}>`;

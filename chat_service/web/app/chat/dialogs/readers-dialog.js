@@ -4,8 +4,10 @@ import { html } from "htm/preact";
 import { t } from "../../i18n.js";
 import { displayName } from "../../names.js";
 import { chatRevision, me } from "../../state.js";
-import { Dialog, UserAvatar, UserText } from "../../ui/index.js";
+import { Dialog, UserAvatar, UserText, VirtualList } from "../../ui/index.js";
 import { useLoaded } from "./use-loaded.js";
+
+const ROW_REM = 3;
 
 /** @param {{chat: any, message: any, onClose: () => void}} props */
 export function ReadersDialog({ chat, message, onClose }) {
@@ -23,16 +25,19 @@ export function ReadersDialog({ chat, message, onClose }) {
 }
 
 function Group({ name, people }) {
+  const title = t(`chat.readers.${name}`, { count: people.length });
   return html`<section class="readers">
-    <h3 class="readers__title">${t(`chat.readers.${name}`, { count: people.length })}</h3>
-    <ul class="readers__list">
-      ${people.map(
-        (person) => html`<li class="reader" key=${person.user_id}>
-          <${UserAvatar} user=${person} size="small" />
-          <${UserText} text=${displayName(person)} />
-        </li>`,
-      )}
-    </ul>
+    <h3 class="readers__title">${title}</h3>
+    <${VirtualList}
+      items=${people}
+      keyOf=${(person) => person.user_id}
+      rowHeight=${ROW_REM}
+      label=${title}
+      renderRow=${(person, attributes) => html`<div class="reader" ...${attributes}>
+        <${UserAvatar} user=${person} size="small" />
+        <${UserText} text=${displayName(person)} />
+      </div>`}
+    />
   </section>`;
 }
 
