@@ -14,7 +14,7 @@ from chat_service.domain.errors import ChatError, Internal, InvalidRequest
 from chat_service.domain.models import Changes, DeleteScope
 from chat_service.domain.views import iso, message_view
 from chat_service.routes import frames
-from chat_service.routes.frames import RefusedFrame, parse_command
+from chat_service.routes.frames import Command, RefusedFrame, parse_command
 from chat_service.routes.limits import FrameBudget
 from chat_service.routes.problems import error_frame
 from chat_service.services.connections import FRESH_S, Connection
@@ -33,7 +33,8 @@ pushes may all come at once, which must not make a slow consumer of somebody who
 
 
 class CommandHandler:
-    """The commands of one socket, one after the other."""
+    """The commands of one socket, one after the other; but a `resume`, which may have to wait for its turn,
+    keeps only the next `resume` waiting. Call `close` when the socket has ended."""
 
     def __init__(self, connection: Connection, services: Services) -> None:
         self._connection = connection
@@ -45,17 +46,29 @@ class CommandHandler:
         self._has_room.set()
         self._known_chats: set[int] = set()
         """Of the chats that the user is in, those that the client has named in `resume` frames so far."""
+        self._resuming: asyncio.Task[None] | None = None
 
     async def handle(self, text: str) -> None:
         """Carry out one frame. Whatever is wrong with it is answered, and never ends the process."""
-        ref = None
         try:
             command = parse_command(text)
-            ref = command.ref
-            self._budget.take()
-            await _HANDLERS[type(command)](self, command)
         except RefusedFrame as refused:
             self._refuse(refused.error, refused.ref)
+        else:
+            await self._answer(command.ref, self._carry_out(command))
+
+    def close(self) -> None:
+        """Nobody is left to read the rest."""
+        if self._resuming is not None:
+            self._resuming.cancel()
+
+    async def _carry_out(self, command: Command) -> None:
+        self._budget.take()
+        await _HANDLERS[type(command)](self, command)
+
+    async def _answer(self, ref: str | None, work: Awaitable[None]) -> None:
+        try:
+            await work
         except ChatError as error:
             self._refuse(error, ref)
         except TimeoutError:
@@ -153,12 +166,19 @@ class CommandHandler:
     # --- Coming back ------------------------------------------------------------------------------
 
     async def _resume(self, frame: frames.Resume) -> None:
+        if self._resuming is not None:
+            await asyncio.wait([self._resuming])
         self._connection.hold()
-        try:
-            await self._answer_resume(frame)
-        finally:
-            # A little later, for whoever names more chats in another frame, or asks again after a failure.
-            asyncio.get_running_loop().call_later(FRESH_S, self._connection.release)
+        self._resuming = asyncio.create_task(self._resume_aside(frame))
+        self._resuming.add_done_callback(self._end_resume)
+
+    async def _resume_aside(self, frame: frames.Resume) -> None:
+        await self._answer(frame.ref, self._answer_resume(frame))
+
+    def _end_resume(self, _task: asyncio.Task[None]) -> None:
+        self._resuming = None
+        # A little later, for whoever names more chats in another frame, or asks again after a failure.
+        asyncio.get_running_loop().call_later(FRESH_S, self._connection.release)
 
     async def _answer_resume(self, frame: frames.Resume) -> None:
         only, caller = self._connection.only_chat_id, self._connection.caller
@@ -181,10 +201,7 @@ class CommandHandler:
     async def _resume_some(self, cursors: dict[int, int], frame: frames.Resume) -> bool:
         """Who is removed while pages are read hears nothing of the chat after its `user_left`."""
         before, told = set(self._connection.chats), set[int]()
-        socket = self._connection.socket
-        steps = self._services.resume.resume_chats(
-            self._connection.caller.id, cursors, frame.epoch, lambda: socket.is_open
-        )
+        steps = self._services.resume.resume_chats(self._connection.caller.id, cursors, frame.epoch)
         async for chat_id, step in steps:
             is_out = chat_id in before and chat_id not in self._connection.chats
             if chat_id in told:
@@ -193,7 +210,7 @@ class CommandHandler:
                 told.add(chat_id)
             if not await self._send_step(Gone(chat_id) if is_out else step, frame.ref):
                 return False
-        return socket.is_open
+        return True
 
     async def _send_step(self, step: Step, ref: str | None) -> bool:
         """False once the socket has ended: nobody is left to read the rest."""

@@ -88,6 +88,7 @@ async def _run(
     websocket: WebSocket, services: Services, socket: Socket, caller: Caller, only_chat_id: int | None
 ) -> None:
     connection = Connection(str(new_id()), caller, socket, only_chat_id)
+    handler = CommandHandler(connection, services)
     services.manager.add(connection)
     try:
         try:
@@ -99,8 +100,9 @@ async def _run(
             connection.close(*close_code(Internal()))
         if connection.is_open and not connection.is_closed:  # it may have been closed while it opened
             services.presence.connected(caller.id)
-        await _read(websocket, connection, CommandHandler(connection, services))
+        await _read(websocket, connection, handler)
     finally:
+        handler.close()
         services.fanout.disconnect(connection)
         if connection.closed_with == SLOW_CONSUMER:
             services.metrics.slow_consumers.inc()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from dataclasses import dataclass
 
 from chat_service.domain.errors import NotFound, ResyncRequired
@@ -66,18 +66,15 @@ class ResumeService:
         return [Joined(chat) for chat in await self._metadata.read(read)]
 
     async def resume_chats(
-        self, user_id: int, cursors: Mapping[int, int], epoch: str | None, is_wanted: Callable[[], bool]
+        self, user_id: int, cursors: Mapping[int, int], epoch: str | None
     ) -> AsyncIterator[tuple[int, Step]]:
         """For every chat all pages of `Changes`, ascending and at least one; or `Resync`, or `Gone`.
 
-        The first pages are found together; a chat with more pages ends before the next one begins. Nothing
-        is read, and nothing comes, for who has left before their turn, when `is_wanted` says no.
+        The first pages are found together; a chat with more pages ends before the next one begins.
         """
         refused: list[tuple[int, Step]] = []
         pages: list[ChangesFound] = []
         async with self._turns.take():
-            if not is_wanted():
-                return
             found = await self._history.find_changes(
                 user_id, cursors, limit=PAGE_LIMIT, epoch=epoch, budget=BUDGET
             )
