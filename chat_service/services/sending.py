@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import deque
-from collections.abc import Callable, Iterable, MutableSequence, Sequence
+from collections.abc import Callable, Iterable, Mapping, MutableSequence, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
@@ -392,18 +392,16 @@ class Sender:
         self._reached("published")
 
     async def _load_replays(self, replayed: Sequence[tuple[Send, MessageRow]]) -> dict[UUID, Outcome]:
-        if not replayed:
-            return {}
-        keys = [(row.chat_id, row.body_id) for _, row in replayed if row.body_id]
+        """A message that has not been edited has the text of the request, which is the same as the first."""
+        edited = [(row.chat_id, row.body_id) for _, row in replayed if row.body_id not in (None, row.id)]
+        texts: Mapping[UUID, str] | None = {}
         try:
-            async with asyncio.timeout(REPLAY_TEXTS_S):
-                texts = await self._content.get_bodies(keys)
+            if edited:
+                async with asyncio.timeout(REPLAY_TEXTS_S):
+                    texts = await self._content.get_bodies(edited)
         except (Unavailable, TimeoutError):
-            return {send.id: Unavailable() for send, _ in replayed}
-        return {
-            send.id: Sent(Message(row, texts.get(row.body_id, "") if row.body_id else ""), duplicate=True)
-            for send, row in replayed
-        }
+            texts = None
+        return {send.id: _replay(send, row, texts) for send, row in replayed}
 
     def _try_again(self, batch: list[Send], locked: list[Send]) -> None:
         """With the next batch, before all that wait, or each chat in a lane of its own."""
@@ -465,6 +463,17 @@ async def _await_bodies(writing: asyncio.Task[dict[UUID, Exception]], sends: Seq
     if any(send.id in failed for send in sends):
         log.warning("bodies_failed", reasons=[repr(reason) for reason in failed.values()][:3])
         raise _BodiesFailed(failed)
+
+
+def _replay(send: Send, row: MessageRow, texts: Mapping[UUID, str] | None) -> Outcome:
+    """`texts` are those of edited messages, None when they cannot be read."""
+    if row.body_id is None:
+        return Sent(Message(row, ""), duplicate=True)
+    if row.body_id == row.id:
+        return Sent(Message(row, send.content), duplicate=True)
+    if texts is None:
+        return Unavailable()
+    return Sent(Message(row, texts.get(row.body_id, "")), duplicate=True)
 
 
 def _number(
