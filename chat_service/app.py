@@ -73,6 +73,8 @@ log = structlog.get_logger()
 CHECK_SCHEMA_EVERY_S = 5.0
 PURGE_BODIES_EVERY_S = 60.0
 OPENINGS_TOGETHER = 16
+OPENED_WITHIN_S = 5.0
+"""Each of the two steps of a handshake that read; whoever waits longer has left by then."""
 PURGE_SESSIONS_EVERY_S = 3600.0
 
 
@@ -203,7 +205,7 @@ def build_services(
         presence=PresenceService(metadata, manager, bus, presence, clock),
         manager=manager,
         streams=streams,
-        openings=Turns(OPENINGS_TOGETHER),
+        openings=Turns(OPENINGS_TOGETHER, OPENED_WITHIN_S),
         fanout=Fanout(manager, streams, sessions, metadata, bus, epoch, clock),
         open_socket=open_socket,
     )

@@ -13,6 +13,8 @@ from chat_service.services.turns import Turns
 
 PAGE_LIMIT = 100
 READ_TOGETHER = 8
+TURN_WITHIN_S = 15.0
+"""Whoever is sent away comes again and stands behind all others: better to wait for as long as clients do."""
 CHATS_TOGETHER = 20
 """Chats to hand to `resume_chats` at once: their rows fit into memory, and into a few milliseconds."""
 BUDGET = 1_000
@@ -48,7 +50,7 @@ class ResumeService:
     def __init__(self, metadata: MetadataStore, history: HistoryService) -> None:
         self._metadata = metadata
         self._history = history
-        self._turns = Turns(READ_TOGETHER)
+        self._turns = Turns(READ_TOGETHER, TURN_WITHIN_S)
 
     async def list_unknown(self, user_id: int, known: Collection[int]) -> list[Joined]:
         """The chats of the user that are not among those `known`."""

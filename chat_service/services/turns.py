@@ -13,21 +13,19 @@ from contextlib import asynccontextmanager
 
 from chat_service.domain.errors import Unavailable
 
-WAIT_S = 5.0
-"""Whoever waits longer for their turn has left by then."""
-
 
 class Turns:
-    """So many at a time, in the order they came."""
+    """So many at a time, in the order they came, each within `wait_s` seconds."""
 
-    def __init__(self, together: int) -> None:
+    def __init__(self, together: int, wait_s: float) -> None:
         self._room = asyncio.Semaphore(together)
+        self._wait_s = wait_s
 
     @asynccontextmanager
     async def take(self) -> AsyncIterator[None]:
-        """Raises `Unavailable` for who has waited for five seconds."""
+        """Raises `Unavailable` for who has waited too long."""
         try:
-            async with asyncio.timeout(WAIT_S):
+            async with asyncio.timeout(self._wait_s):
                 await self._room.acquire()
         except TimeoutError:
             raise Unavailable from None
