@@ -217,7 +217,7 @@ async def test_a_node_that_stops_hands_its_clients_to_the_other_and_no_request_f
                 task.cancel()
             await asyncio.gather(*writing, return_exceptions=True)
     assert "Traceback" not in first.log
-    assert len(statuses) > 50
+    assert len(statuses) > 10
     assert set(statuses) == {201}
     stored = await read_ids(people[0], chat_id)
     assert set(acknowledged) <= set(stored)

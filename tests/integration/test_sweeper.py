@@ -192,10 +192,11 @@ async def test_another_deployments_bodies_are_not_touched(stores: Stores) -> Non
 async def test_a_node_sweeps_by_itself(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
     chat_id = await stores.a_chat(await stores.a_user())
     monkeypatch.setattr(sweeping, "EVERY_S", 0.05)
+    # Before it begins: later sweeps look only at what has become old since.
+    await some_orphans(stores, chat_id, 2, DAY + timedelta(seconds=1))
     supervisor = Supervisor(stores.services.readiness)
     supervisor.start("sweeper", a_sweeper(stores).run)
     try:
-        await some_orphans(stores, chat_id, 2, DAY + timedelta(seconds=1))
         for _ in range(500):
             if not await stores.list_bodies():
                 break
