@@ -64,7 +64,7 @@ _BACKLOG = Reason(
 )
 WHY = {
     "SIGKILL of a node": Reason(
-        80,
+        8,
         "Every 5 s a third of the clients comes back with all of their chats while the node that was killed "
         "starts again, on two cores that are everybody's. That is more than they can let in and bring up to "
         "date beside 100 messages a second (some 35 a second), so those who wait become more with every "
@@ -193,9 +193,17 @@ class _Missed(NamedTuple):
 
     @property
     def reason(self) -> str:
-        """Empty: there is none for so much."""
+        """Empty where there is none; with what it does not explain, where it is none for so much."""
         found = WHY.get(self.name)
-        return found.sentence if found is not None and self.value <= found.up_to else ""
+        if found is None:
+            return ""
+        rest = "" if self.is_explained else f" That explains up to {found.up_to:g}, and not the rest."
+        return found.sentence + rest
+
+    @property
+    def is_explained(self) -> bool:
+        found = WHY.get(self.name)
+        return found is not None and self.value <= found.up_to
 
 
 def _list_missed(rows: Sequence[Row], crossing: Crossing | None) -> Iterator[_Missed]:
@@ -208,7 +216,7 @@ def _list_missed(rows: Sequence[Row], crossing: Crossing | None) -> Iterator[_Mi
 
 def list_unexplained(rows: Sequence[Row], crossing: Crossing | None = None) -> list[str]:
     """Every target that was missed without a reason that holds for so much."""
-    return [f"{one.name}: {one.what}" for one in _list_missed(rows, crossing) if not one.reason]
+    return [f"{one.name}: {one.what}" for one in _list_missed(rows, crossing) if not one.is_explained]
 
 
 def _describe_targets(rows: Sequence[Row], crossing: Crossing) -> str:

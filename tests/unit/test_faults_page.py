@@ -82,7 +82,7 @@ def test_a_missed_target_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fault", "outage_s"), [("a fault without a reason", 7.25), ("SIGKILL of a node", 100.0)]
+    ("fault", "outage_s"), [("a fault without a reason", 7.25), ("SIGKILL of a node", 60.0)]
 )
 def test_a_target_missed_without_a_reason_for_so_much_is_told(fault: str, outage_s: float) -> None:
     late = dataclasses.replace(ROW, fault=fault, outage_s=outage_s, is_met=False)
