@@ -90,7 +90,7 @@ class SessionService:
         Raises `TokenExpired`, `Unauthenticated`, `SessionRevoked`, or `AccountDisabled`.
         """
         claims = self._tokens.read_access(access_token)
-        return self._check(claims, self._cache.find(claims.session_id) or await self._load(claims.session_id))
+        return await self._check_recent(claims)
 
     async def authenticate_afresh(self, access_token: str) -> Caller:
         """The same by the row as it stands now: for handshakes."""
@@ -103,9 +103,7 @@ class SessionService:
         not heard of is found by `list_ended`."""
         if caller.expires_at <= self._clock():
             raise TokenExpired
-        claims = AccessClaims(caller.id, caller.session_id, caller.expires_at)
-        found = self._cache.find(caller.session_id) or await self._load(caller.session_id)
-        return self._check(claims, found)
+        return await self._check_recent(AccessClaims(caller.id, caller.session_id, caller.expires_at))
 
     async def list_ended(self, session_ids: Collection[UUID]) -> dict[UUID, ChatError]:
         """Which of these sessions are over, each with the error that its sockets close with."""
@@ -226,6 +224,9 @@ class SessionService:
         return self._check(AccessClaims(found[1].id, session_id, access_expires_at), found)
 
     # --- Parts
+
+    async def _check_recent(self, claims: AccessClaims) -> Caller:
+        return self._check(claims, self._cache.find(claims.session_id) or await self._load(claims.session_id))
 
     def _check(self, claims: AccessClaims, found: tuple[Session, User] | None) -> Caller:
         if found is None:
