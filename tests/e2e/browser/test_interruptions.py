@@ -59,8 +59,8 @@ async def test_a_server_that_restarts_is_one_quiet_line(
     await expect(ann.page.get_by_role("alert")).to_have_count(0)
     await ann.composer.press_sequentially("Still typ")
     await asyncio.to_thread(restarting.start)
-    await expect(ann.message("Me too")).to_be_visible(timeout=4 * WAIT_MS)
-    await expect(ben.message("While it was away")).to_be_visible(timeout=4 * WAIT_MS)
+    await expect(ann.message("Me too")).to_be_visible(timeout=2 * WAIT_MS)
+    await expect(ben.message("While it was away")).to_be_visible(timeout=2 * WAIT_MS)
     await ann.is_online()
     await expect(ann.composer).to_have_value("Still typ")
     await ann.composer.press_sequentially("ing")
@@ -185,7 +185,7 @@ async def test_every_cut_of_the_socket_is_made_up(windows: Windows, service: Pro
     await ben.context.set_offline(False)
     for screen in (ann, ben):
         await screen.reads("From Ann 20.")
-        await expect(screen.message("From Ben 20.")).to_be_visible(timeout=4 * WAIT_MS)
+        await expect(screen.message("From Ben 20.")).to_be_visible(timeout=2 * WAIT_MS)
     for screen in (ann, ben):
         await expect(screen.page.get_by_role("img", name=screen.words("status.queued"))).to_have_count(0)
         await screen.page.reload()
