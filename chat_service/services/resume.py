@@ -57,13 +57,9 @@ class ResumeService:
 
         async def read(unit: Unit) -> list[Chat]:
             memberships = await unit.participants.list_memberships(user_id)
-            unknown = memberships.keys() - set(known)
-            chats = await unit.chats.get_chats(sorted(unknown)) if unknown else []
-            if all(chat.version == memberships[chat.id] for chat in chats):
-                return chats
-            # Whoever has been removed since must not be shown the chat as it stands without them.
-            present = await unit.participants.list_memberships(user_id)
-            return [chat for chat in chats if chat.id in present]
+            # Who was removed since, or removed and added again, is shown no version that they are not in.
+            chats = await unit.feed.find_chats(user_id, memberships.keys() - set(known))
+            return [chat for _, chat in sorted(chats.items())]
 
         return [Joined(chat) for chat in await self._metadata.read(read)]
 
