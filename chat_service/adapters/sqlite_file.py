@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 from pathlib import Path
@@ -29,7 +30,11 @@ def lock_for_serving(path: Path) -> int:
 def create_private(path: Path) -> None:
     """Make the file, its folder too, where it is missing, readable and writable by its owner alone.
 
-    An existing file keeps its mode. SQLite gives `-wal` and `-shm` files the mode of their database.
+    An existing file keeps its mode, and is not even opened: closing it would end the locks of this process
+    on it (POSIX), SQLite's own among them, and another process would then take itself for the last user and
+    remove the `-wal` that this one writes to (https://sqlite.org/howtocorrupt.html, section 2.2). SQLite
+    gives `-wal` and `-shm` files the mode of their database.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
