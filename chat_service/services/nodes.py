@@ -64,7 +64,7 @@ class NodeService:
     @property
     def is_apart(self) -> bool:
         """Whether there are nodes that the bus does not reach."""
-        return bool(self._others) and not (self._bus.is_up and self._others <= self._bus.list_heard())
+        return self.has_others and not (self._bus.is_up and self._others <= self._bus.list_heard())
 
     @property
     def ask_every_s(self) -> float:

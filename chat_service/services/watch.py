@@ -61,13 +61,13 @@ class Watch:
         """One round. What cannot be asked now is asked by the next one."""
         now = self._clock()
         await self._streams.check_all(COMMIT_WAIT_S if self._nodes.is_apart else HOLE_WAIT_S)
-        if self._nodes.has_others:  # nobody else lets people in
-            since = self._joins_known_at - JOIN_TAKES
-            try:
-                joined = await self._metadata.read(lambda unit: unit.participants.list_joined(since))
-            except Unavailable:
-                return
-            self._admit(joined)
+        # Also those of this node: what was taken for failed may have been committed after all.
+        since = self._joins_known_at - JOIN_TAKES
+        try:
+            joined = await self._metadata.read(lambda unit: unit.participants.list_joined(since))
+        except Unavailable:
+            return
+        self._admit(joined)
         self._joins_known_at = now
 
     def _admit(self, joined: list[tuple[int, int]]) -> None:
