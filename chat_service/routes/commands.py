@@ -32,9 +32,13 @@ MAX_IN_FLIGHT_BYTES = 256 * 1024
 pushes may all come at once, which must not make a slow consumer of somebody who reads."""
 
 
+MAX_RESUMES = 16
+"""Resumes of one socket that are carried out or wait for that; beyond it the next frame is not read."""
+
+
 class CommandHandler:
     """The commands of one socket, one after the other; but a `resume`, which may have to wait for its turn,
-    keeps only the next `resume` waiting. Call `close` when the socket has ended."""
+    keeps only other resumes waiting. Call `close` when the socket has ended."""
 
     def __init__(self, connection: Connection, services: Services) -> None:
         self._connection = connection
@@ -46,7 +50,8 @@ class CommandHandler:
         self._has_room.set()
         self._known_chats: set[int] = set()
         """Of the chats that the user is in, those that the client has named in `resume` frames so far."""
-        self._resuming: asyncio.Task[None] | None = None
+        self._resumes: set[asyncio.Task[None]] = set()
+        self._resume_turn = asyncio.Lock()
 
     async def handle(self, text: str) -> None:
         """Carry out one frame. Whatever is wrong with it is answered, and never ends the process."""
@@ -59,8 +64,8 @@ class CommandHandler:
 
     def close(self) -> None:
         """Nobody is left to read the rest."""
-        if self._resuming is not None:
-            self._resuming.cancel()
+        for task in self._resumes:
+            task.cancel()
 
     async def _carry_out(self, command: Command) -> None:
         self._budget.take()
@@ -166,17 +171,19 @@ class CommandHandler:
     # --- Coming back ------------------------------------------------------------------------------
 
     async def _resume(self, frame: frames.Resume) -> None:
-        if self._resuming is not None:
-            await asyncio.wait([self._resuming])
+        while len(self._resumes) >= MAX_RESUMES:
+            await asyncio.wait(self._resumes, return_when=asyncio.FIRST_COMPLETED)
         self._connection.hold()
-        self._resuming = asyncio.create_task(self._resume_aside(frame))
-        self._resuming.add_done_callback(self._end_resume)
+        task = asyncio.create_task(self._resume_aside(frame))
+        self._resumes.add(task)
+        task.add_done_callback(self._end_resume)
 
     async def _resume_aside(self, frame: frames.Resume) -> None:
-        await self._answer(frame.ref, self._answer_resume(frame))
+        async with self._resume_turn:
+            await self._answer(frame.ref, self._answer_resume(frame))
 
-    def _end_resume(self, _task: asyncio.Task[None]) -> None:
-        self._resuming = None
+    def _end_resume(self, task: asyncio.Task[None]) -> None:
+        self._resumes.discard(task)
         # A little later, for whoever names more chats in another frame, or asks again after a failure.
         asyncio.get_running_loop().call_later(FRESH_S, self._connection.release)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from chat_service.routes.commands import MAX_RESUMES
 from chat_service.services.resume import READ_TOGETHER
 from tests.builders import a_group, a_user
 from tests.eventually import eventually
@@ -42,14 +43,30 @@ async def test_a_resume_that_waits_for_its_turn_keeps_no_message_waiting(server:
         assert (await client.reply(first))["type"] == "ack"
         assert (await client.reply(second))["type"] == "ack"
         async with all_turns_taken(server):
-            waiting = await client.send("resume", cursors={str(chat_id): 1})
+            waiting = [await client.send("resume", cursors={str(chat_id): since}) for since in (1, 2)]
             sent = await client.say(chat_id, "meanwhile")
             assert (await client.call("ping"))["type"] == "pong"
-            assert not client._replies[waiting].done()
-        assert (await client.reply(waiting))["type"] == "ack"
+            assert not any(client._replies[ref].done() for ref in waiting)
+        for ref in waiting:
+            assert (await client.reply(ref))["type"] == "ack"
         pages = client.pushes("changes")
-        assert [(page["ref"], page["from"]) for page in pages] == [(first, 1), (second, 2), (waiting, 1)]
+        expected = [(first, 1), (second, 2), (waiting[0], 1), (waiting[1], 2)]
+        assert [(page["ref"], page["from"]) for page in pages] == expected
         assert [one["id"] for one in pages[-1]["messages"]][-1] == sent["id"]
+
+
+async def test_resumes_beyond_a_bound_wait_with_everything_behind_them(server: Node) -> None:
+    ann = await a_user(server)
+    chat_id = await a_group(ann)
+    async with ann.socket() as client:
+        async with all_turns_taken(server):
+            resumes = [await client.send("resume", cursors={str(chat_id): 1}) for _ in range(MAX_RESUMES + 1)]
+            ping = await client.send("ping")
+            await asyncio.sleep(0.3)
+            assert not client._replies[ping].done()
+        for ref in resumes:
+            assert (await client.reply(ref))["type"] == "ack"
+        assert (await client.reply(ping))["type"] == "pong"
 
 
 async def test_nothing_is_read_for_who_has_left_before_their_turn(
