@@ -54,9 +54,9 @@ class RedisPresence:
 
     async def enter(self, user_id: int) -> bool:
         async def work() -> bool:
-            is_elsewhere = await self._is_elsewhere(user_id)
+            # Written first: a node that the user leaves meanwhile must see them here, or be seen to be left.
             await self._ask(("SADD", self._users(), user_id))
-            return not is_elsewhere
+            return not await self._is_elsewhere(user_id)
 
         return await self._guard(work)
 

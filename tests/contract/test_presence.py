@@ -85,6 +85,28 @@ async def test_a_user_is_online_while_any_node_counts_them(redis_url: str) -> No
         assert await one.list_online([1]) == set()
 
 
+async def test_who_moves_to_another_node_is_not_gone_for_the_one_they_left(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with nodes(redis_url, DEPLOYMENT, DEPLOYMENT) as (one, other):
+        await one.enter(1)
+        has_asked, may_go_on = asyncio.Event(), asyncio.Event()
+        ask = other._is_elsewhere
+
+        async def ask_slowly(user_id: int) -> bool:
+            is_elsewhere = await ask(user_id)
+            has_asked.set()
+            await may_go_on.wait()
+            return is_elsewhere
+
+        monkeypatch.setattr(other, "_is_elsewhere", ask_slowly)
+        coming = asyncio.create_task(other.enter(1))
+        await has_asked.wait()
+        assert not await one.leave(1)
+        may_go_on.set()
+        assert not await coming
+
+
 async def test_deployments_on_one_redis_do_not_mix(redis_url: str) -> None:
     async with nodes(redis_url, "a", "b") as (one, stranger):
         await one.enter(1)
