@@ -145,7 +145,7 @@ class ConnectionManager:
         self._opening.add(connection)
 
     def remove(self, connection: Connection) -> None:
-        """Forget a socket. The caller has taken it out of its chats."""
+        """Forget a socket, before it leaves its chats: what is delivered by that must not let it in."""
         connection.is_closed = True
         self._end_handshake(connection)
         own = self._connections.get(connection.user_id)
@@ -226,8 +226,12 @@ class ConnectionManager:
         return is_new
 
     def stop_typing(self, chat_id: int, user_id: int) -> bool:
-        """True when the user was typing there."""
-        return self._typing.pop((chat_id, user_id), None) is not None
+        """True when the user was typing there; none of their sockets is then."""
+        if self._typing.pop((chat_id, user_id), None) is None:
+            return False
+        for connection in self._connections.get(user_id, ()):
+            connection.typing_in.discard(chat_id)
+        return True
 
     def list_stale_typing(self) -> list[tuple[int, int]]:
         """The (chat_id, user_id) pairs that have not been renewed for ten seconds."""

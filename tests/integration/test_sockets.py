@@ -26,6 +26,7 @@ from chat_service.domain.clock import system_clock
 from chat_service.domain.errors import Unavailable
 from chat_service.domain.models import AccountState
 from chat_service.services.accounts import AccountService
+from chat_service.services.connections import TYPING_LASTS_S
 from chat_service.services.passwords import Passwords, make_argon2
 from chat_service.services.resume import BUDGET
 from chat_service.services.sending import Send
@@ -425,6 +426,20 @@ async def test_typing_ends_by_a_disconnect(server: Node) -> None:
             await client.send("typing", chat_id=chat_id, is_typing=True)
             await other.expect("user_typing", chat_id=chat_id)
         await other.expect("user_stopped_typing", chat_id=chat_id, user_id=ann.id)
+
+
+async def test_typing_that_a_send_ended_does_not_hide_the_end_on_another_device(server: Node) -> None:
+    ann, ben = await people(server, 2)
+    chat_id = await a_group(ann, ben)
+    async with sockets(ben, ann) as (other, laptop):
+        await laptop.send("typing", chat_id=chat_id, is_typing=True)
+        await laptop.say(chat_id, "Hello")
+        await other.expect("user_stopped_typing", chat_id=chat_id)
+        async with ann.socket() as phone:
+            await phone.send("typing", chat_id=chat_id, is_typing=True)
+            await other.expect("user_typing", chat_id=chat_id)
+        async with asyncio.timeout(TYPING_LASTS_S / 2):
+            await other.expect("user_stopped_typing", chat_id=chat_id)
 
 
 async def test_typing_ends_by_leaving(server: Node) -> None:
