@@ -118,8 +118,8 @@ class World:
 
     def disconnect(self, *connections: Connection) -> None:
         for connection in connections:
-            self.streams.close(connection)
             self.manager.remove(connection)
+            self.streams.close(connection)
 
 
 def frames(connection: Connection) -> list[dict[str, Any]]:

@@ -133,8 +133,8 @@ class Fanout:
 
     def disconnect(self, connection: Connection) -> None:
         """The socket is gone: forget it, and whatever its user types on no other."""
-        self._streams.close(connection)
         self._manager.remove(connection)
+        self._streams.close(connection)
         others = self._manager.list_of_user(connection.user_id)
         if not others:
             self._bus.ignore_user(connection.user_id)

@@ -180,7 +180,7 @@ class Streams:
         for event in events:
             stream = self._streams.get(event.chat_id) or self._begin(event)
             if stream is not None and event.version > stream.delivered:
-                if len(stream.early) < EARLY_KEPT:
+                if len(stream.early) < EARLY_KEPT or event.version == stream.delivered + 1:
                     stream.early[event.version] = event
                 else:
                     stream.known = max(stream.known, event.version)

@@ -162,6 +162,32 @@ async def test_what_waits_for_a_hole_is_bounded_and_read_from_the_store(
     assert versions(listening) == sorted(set(versions(listening)))
 
 
+async def test_what_closes_a_hole_is_taken_however_much_waits(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "EARLY_KEPT", 3)
+    ann, ben = await world.user(), await world.user()
+    chat_id = await world.group(ann, ben)
+    listening = await world.listen(ben)
+    changes = await world.changes(ann, chat_id, 4)
+    world.hear(*changes[1:])
+    assert versions(listening) == []
+    world.hear(changes[0])
+    assert versions(listening) == [one.version for one in changes]
+
+
+async def test_a_socket_that_ends_before_a_hole_is_filled_is_not_let_in_again_by_what_waits(
+    world: World,
+) -> None:
+    ann, ben = await world.user(), await world.user()
+    chat_id = await world.group(ann, ben)
+    listening = await world.listen(ben)
+    await world.remove(ann, chat_id, ben)  # of which this node does not hear
+    world.hear(await world.add(ann, chat_id, ben))
+    world.disconnect(listening)
+    assert (world.streams._streams, world.manager._users) == ({}, {})
+
+
 async def test_the_holes_of_many_chats_are_read_together(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
