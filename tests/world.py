@@ -96,6 +96,7 @@ class World:
     def register(self, who: Caller, only_chat_id: int | None = None) -> Connection:
         connection = Connection(str(new_id()), who, RecordingSocket(), only_chat_id)
         self.manager.add(connection)
+        self.manager.begin_handshake(connection)
         return connection
 
     async def read(self, connection: Connection) -> dict[int, int]:

@@ -117,6 +117,7 @@ async def _open(connection: Connection, services: Services) -> None:
     async with services.openings.take():
         if not connection.socket.is_open:  # who has left meanwhile costs the others nothing
             return
+        services.manager.begin_handshake(connection)
         connection.caller = await services.sessions.check_caller(connection.caller)
         memberships = await services.metadata.read(
             lambda unit: unit.participants.list_memberships(connection.user_id)

@@ -139,8 +139,11 @@ class ConnectionManager:
     # --- Connections ------------------------------------------------------------------------------
 
     def add(self, connection: Connection) -> None:
-        """Register a socket: from now on it misses nothing, though nothing is delivered yet."""
+        """Register a socket, to which nothing is delivered yet."""
         self._connections.setdefault(connection.user_id, {})[connection] = None
+
+    def begin_handshake(self, connection: Connection) -> None:
+        """From now on it misses nothing: what is published is kept until `take_missed`."""
         connection.missed_from = self._record_from + len(self._record)
         self._opening.add(connection)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import defaultdict
 from collections.abc import Collection, Coroutine, Sequence
 from dataclasses import dataclass, field
 
@@ -83,31 +84,40 @@ class Streams:
         published since it was registered. Nothing here awaits."""
         for chat_id, version in memberships.items():
             self._enter(connection, chat_id, version)
+        missed = self._take_missed(connection, memberships)
+        for chat_id, version in memberships.items():
+            self._doubt_filled(connection, chat_id, version, missed.get(chat_id, ()))
+        for chat_id, events in missed.items():
+            stream = self._streams.get(chat_id)
+            heard = 0 if stream is None else stream.delivered
+            for event in events:
+                self._catch_up(connection, event, heard)
+                self.offer([event])
+
+    def _take_missed(
+        self, connection: Connection, memberships: Collection[int]
+    ) -> dict[int, list[ChatChanged]]:
+        """Of each chat that concerns the socket what it missed, by version."""
+        found = self._manager.take_missed(connection)
+        wanted = {event.chat_id for event in found if connection.user_id in event.joined}.union(memberships)
         # Who joins is told of by way of the chat and of the user, so a change may have come twice.
-        once = {(one.chat_id, one.version): one for one in self._manager.take_missed(connection)}
-        missed = sorted(once.values(), key=lambda one: one.version)
-        self._doubt_filled(connection, memberships, missed)
-        heard = {
-            event.chat_id: self._streams[event.chat_id].delivered
-            for event in missed
-            if event.chat_id in self._streams
-        }
-        for event in missed:
-            self._catch_up(connection, event, heard.get(event.chat_id, 0))
-            self.offer([event])
+        missed: defaultdict[int, dict[int, ChatChanged]] = defaultdict(dict)
+        for event in found:
+            if event.chat_id in wanted:
+                missed[event.chat_id][event.version] = event
+        return {chat_id: [events[one] for one in sorted(events)] for chat_id, events in missed.items()}
 
     def _doubt_filled(
-        self, connection: Connection, memberships: dict[int, int], missed: list[ChatChanged]
+        self, connection: Connection, chat_id: int, version: int, missed: Collection[ChatChanged]
     ) -> None:
         """What filled a hole of a stream, while the handshake read, was published to nobody: the socket would
         have a hole of its own there, or listen on although its user has been removed. It is let in by another
         look at the store."""
-        for chat_id, version in memberships.items():
-            between = set(range(version + 1, self._streams[chat_id].delivered + 1))
-            if not between <= {event.version for event in missed if event.chat_id == chat_id}:
-                self._leave(connection, chat_id)
-                self._forget_if_idle(chat_id)
-                self._run_aside(self._admit(connection.user_id, chat_id))
+        between = set(range(version + 1, self._streams[chat_id].delivered + 1))
+        if between.difference(event.version for event in missed):
+            self._leave(connection, chat_id)
+            self._forget_if_idle(chat_id)
+            self._run_aside(self._admit(connection.user_id, chat_id))
 
     def close(self, connection: Connection) -> None:
         """Take a socket out of all of its chats."""
