@@ -48,6 +48,8 @@ class Stream:
     chat_id: int
     delivered: int
     """The version up to which every listener has heard everything."""
+    people_at: int
+    """The version up to which its people may have changed; from there to `delivered` they are the same."""
     listeners: dict[Connection, None] = field(default_factory=dict)
     late: dict[Connection, int] = field(default_factory=dict)
     """Sockets that read the chat at a version not delivered yet: they want only what is above it."""
@@ -145,7 +147,7 @@ class Streams:
         self._manager.enter(connection, chat_id, version)
 
     def _start(self, chat_id: int, version: int) -> Stream:
-        stream = self._streams[chat_id] = Stream(chat_id, version)
+        stream = self._streams[chat_id] = Stream(chat_id, version, people_at=version)
         self._bus.hear_chat(chat_id)
         return stream
 
@@ -215,6 +217,8 @@ class Streams:
                 self._deliver_plain(stream, plain)
                 plain = []
                 self._deliver(stream, event)
+                if event.joined or event.left:
+                    stream.people_at = event.version
             else:
                 plain.append(event)
             stream.delivered = event.version
@@ -308,11 +312,13 @@ class Streams:
                         connection.close(4003, "not_found")
                 return
             chat, stream = found[0], self._streams.get(chat_id)
-            if stream is not None and stream.delivered > chat.version:
+            if stream is not None and stream.people_at > chat.version:
                 await asyncio.sleep(HOLE_WAIT_S)  # the membership may have ended since it was read
                 continue
+            # Others may have heard more since it was read: the client finds that missing, and asks for it.
+            version = chat.version if stream is None else max(chat.version, stream.delivered)
             for connection in self._list_strangers(user_id, chat_id):
-                self._enter(connection, chat_id, chat.version)
+                self._enter(connection, chat_id, version)
                 connection.write(Batch([pushes.chat_created(chat, self._epoch.value)]), chat_id=chat_id)
 
     def _end(self, connection: Connection, chat_id: int) -> None:
@@ -396,6 +402,8 @@ class Streams:
                 connection.write_changes(batch, stream.chat_id)
         self._count_written(batch, len(listening))
         stream.delivered = changes.to
+        if changes.participants:
+            stream.people_at = changes.to
         for version in [version for version in stream.early if version <= changes.to]:
             del stream.early[version]
         for connection in [one for one, floor in stream.late.items() if floor <= changes.to]:

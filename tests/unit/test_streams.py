@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import orjson
 
 from chat_service.domain.events import ChatChanged
 from chat_service.domain.models import Caller
 from chat_service.services.connections import OUTBOUND_BYTES, SLOW_CONSUMER, Connection
+from chat_service.services.ports.metadata import Unit
 from chat_service.services.ports.socket import Batch
 from tests.eventually import eventually
 from tests.world import RecordingSocket, World, frames, heard, until_heard, versions
+
+T = TypeVar("T")
 
 # --- Order --------------------------------------------------------------------------------------------
 
@@ -385,3 +390,51 @@ async def test_what_came_twice_during_a_handshake_is_heard_once(world: World) ->
     world.hear(joined)
     world.streams.open(opening, memberships)
     assert heard(opening) == [("user_joined", joined.version)]
+
+
+class ReadAndChanged:
+    """A metadata store that is always read just before something else happens."""
+
+    def __init__(self, world: World, happen: Callable[[], Awaitable[None]]) -> None:
+        self._read = world.services.metadata.read
+        self._happen = happen
+
+    async def read(self, work: Callable[[Unit], Awaitable[T]]) -> T:
+        found = await self._read(work)
+        await self._happen()
+        return found
+
+
+async def test_who_is_let_in_by_the_store_need_not_wait_until_the_chat_rests(world: World) -> None:
+    ann, ben = await world.user(), await world.user()
+    chat_id = await world.group(ann, ben)
+    listening, joining = await world.listen(ann), await world.listen(ben)
+    world.streams.close(joining)
+
+    async def change() -> None:
+        world.hear(*await world.changes(ann, chat_id, 1))
+
+    world.streams._metadata = ReadAndChanged(world, change)  # type: ignore[assignment]
+    world.streams.admit(chat_id, [ben.id])
+    await until_heard(joining, 1)
+    await change()
+    assert heard(joining) == [("chat_created", 1), ("chat_updated", 3)]
+    assert versions(listening) == [2, 3]
+
+
+async def test_who_is_removed_while_the_store_is_read_is_not_let_in(world: World) -> None:
+    ann, ben = await world.user(), await world.user()
+    chat_id = await world.group(ann, ben)
+    listening, joining = await world.listen(ann), await world.listen(ben)
+    world.streams.close(joining)
+    removals = [world.remove]
+
+    async def remove() -> None:
+        if removals:
+            world.hear(await removals.pop()(ann, chat_id, ben))
+
+    world.streams._metadata = ReadAndChanged(world, remove)  # type: ignore[assignment]
+    world.streams.admit(chat_id, [ben.id])
+    await eventually(lambda: not world.streams._aside)
+    assert heard(listening) == [("user_left", 2)]
+    assert heard(joining) == []
