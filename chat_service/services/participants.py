@@ -16,6 +16,10 @@ from chat_service.services.epoch import Epoch
 from chat_service.services.ports.bus import Bus
 from chat_service.services.ports.metadata import MetadataStore, Unit
 
+JOIN_TOGETHER = 250
+"""Of many who are added by one request, those who join by the same version: a version is one push and never
+split over two pages of the feed, and must stay far below what a slow reader may have unsent."""
+
 
 class ParticipantService:
     def __init__(
@@ -39,11 +43,11 @@ class ParticipantService:
     ) -> list[Participant]:
         """Add people to a group and return everybody in it; who is in already stays as they are.
 
-        Publishes one `user_joined` for all of them; with nobody new nothing changes.
+        Publishes a `user_joined` for every `JOIN_TOGETHER` of them; with nobody new nothing changes.
         """
         wanted = list(dict.fromkeys(user_ids))
 
-        async def add(unit: Unit) -> tuple[Chat, list[Participant], list[Participant]]:
+        async def add(unit: Unit) -> tuple[list[tuple[Chat, list[Participant]]], list[Participant]]:
             chat, me = await access_locked_chat(unit, chat_id, caller.id)
             rules.check_group(chat)
             rules.check_manager(me)
@@ -51,29 +55,34 @@ class ParticipantService:
             if len(present.union(wanted)) > self._max_participants:  # before a long list is looked up
                 raise Conflict(f"A group has at most {self._max_participants} participants.")
             new = await get_active_users(unit, [user_id for user_id in wanted if user_id not in present])
-            joined: list[Participant] = []
-            if new:
-                count = chat.participant_count + len(new)
+            now = self._clock()
+            steps: list[tuple[Chat, list[Participant]]] = []
+            for start in range(0, len(new), JOIN_TOGETHER):
+                some = new[start : start + JOIN_TOGETHER]
+                count = chat.participant_count + len(some)
                 chat = replace(chat, version=chat.version + 1, participant_count=count)
-                now = self._clock()
-                joined = [make_participant(chat, user, now, role=Role.MEMBER) for user in new]
+                joined = [make_participant(chat, user, now, role=Role.MEMBER) for user in some]
                 await unit.participants.put_participants(joined)
+                steps.append((chat, joined))
+            if steps:
                 await unit.chats.update_chat(chat)
-            return chat, joined, await unit.participants.list_participants(chat_id)
+            return steps, await unit.participants.list_participants(chat_id)
 
         try:
-            chat, joined, everybody = await self._metadata.transact(add)
+            steps, everybody = await self._metadata.transact(add)
         except Unavailable:
             self._bus.publish([JoinDoubted(chat_id, tuple(wanted))])
             raise
-        if joined:
-            ids = tuple(one.user_id for one in joined)
-            created = pushes.chat_created(chat, self._epoch.value)
-            push = pushes.user_joined(chat, joined)
-            self._bus.publish([ChatChanged(chat.id, chat.version, push, ids, (), created)])
+        if steps:
+            self._bus.publish([self._tell_joined(chat, joined) for chat, joined in steps])
         else:
             self._bus.publish([JoinDoubted(chat_id, tuple(wanted))])
         return everybody
+
+    def _tell_joined(self, chat: Chat, joined: list[Participant]) -> ChatChanged:
+        ids = tuple(one.user_id for one in joined)
+        created = pushes.chat_created(chat, self._epoch.value)
+        return ChatChanged(chat.id, chat.version, pushes.user_joined(chat, joined), ids, (), created)
 
     async def remove_participant(self, caller: Caller, chat_id: int, user_id: int) -> None:
         """End somebody's membership (one's own: leave). Who has left already is no error.

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from chat_service.domain.models import MAX_ID, AccountState
-from tests.builders import TestUser, a_direct_chat, a_group, a_user
+from chat_service.services import participants
+from tests.builders import TestUser, a_direct_chat, a_group, a_user, sockets
 from tests.integration.people import a_crowd, disable, people, without_request_id
 from tests.node import Node, make_settings
 
@@ -612,6 +613,30 @@ async def test_owner_and_admins_add_people_as_one_change(server: Node) -> None:
     assert await version_of(group, ann) == 3
     for wrong in ({}, {"user_ids": []}, {"user_ids": [0]}, {"user_ids": ["1"]}, {"user_ids": eva.id}):
         await ann.post(path, wrong, 422)
+
+
+async def test_many_are_added_as_several_changes_each_of_a_bounded_size(
+    server: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(participants, "JOIN_TOGETHER", 4)
+    ann, ben, eva = await people(server, 3)
+    group = await a_group(ann, ben)
+    crowd = sorted([*await a_crowd(server, 8), eva.id])
+    async with sockets(ben, eva) as (there, new):
+        answer = await ann.post(f"/chats/{group}/participants", {"user_ids": crowd}, 200)
+        assert len(answer["items"]) == 11
+        told = [await there.expect("user_joined", chat_id=group) for _ in range(3)]
+        assert [(one["version"], len(one["participants"])) for one in told] == [(2, 4), (3, 4), (4, 1)]
+        assert [one["user_id"] for push in told for one in push["participants"]] == crowd
+        created = await new.expect("chat_created", chat_id=group)
+        own = next(one["version"] for one in answer["items"] if one["user_id"] == eva.id)
+        assert created["version"] == created["chat"]["version"] == own
+        for version in range(own + 1, 5):
+            await new.expect("user_joined", chat_id=group, version=version)
+    chat = await ann.get(f"/chats/{group}")
+    assert (chat["version"], chat["participant_count"]) == (4, 11)
+    page = await ann.get(f"/chats/{group}/changes", since=1, limit=1)
+    assert (page["to"], len(page["participants"]), page["has_more"]) == (2, 4, True)
 
 
 async def test_of_one_unknown_among_many_nobody_is_added(server: Node) -> None:
