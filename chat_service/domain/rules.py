@@ -81,7 +81,10 @@ def check_chat_name(name: str) -> str:
 
 def check_client_message_id(value: str) -> None:
     if not _CLIENT_MESSAGE_ID.fullmatch(value):
-        raise InvalidRequest("client_message_id has 1 to 64 of the characters A-Z a-z 0-9 . _ : -")
+        raise InvalidRequest(
+            "A client_message_id or Idempotency-Key has 1 to 64 letters (A to Z), digits, dots, colons, "
+            "hyphens and low lines."
+        )
 
 
 def make_direct_key(one: int, other: int) -> str:

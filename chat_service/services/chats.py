@@ -88,8 +88,9 @@ class ChatService:
         """
         wish = self._check_new(caller, wish)
         made: list[Chat] = []  # by a first run of `create` whose COMMIT answer was lost
+        # Their order means nothing: who keeps them in a set may send them in another one again.
         mac = rules.make_request_mac(
-            self._mac_key, wish.chat_type, wish.name, *map(str, wish.participant_ids)
+            self._mac_key, wish.chat_type, wish.name, *map(str, sorted(wish.participant_ids))
         )
 
         async def create(unit: Unit) -> tuple[Chat, list[Participant]]:

@@ -179,6 +179,13 @@ async def test_a_creation_repeated_with_its_key_gives_the_same_chat(server: Node
     assert (await make_group(ann, key=key.upper(), participant_ids=[ben.id]))["id"] != first["id"]
 
 
+async def test_a_creation_is_the_same_with_its_people_in_another_order(server: Node) -> None:
+    ann, ben, eva = await people(server, 3)
+    key = f"order-{ann.id}"
+    first = await make_group(ann, key=key, participant_ids=[ben.id, eva.id])
+    assert await make_group(ann, 200, key, participant_ids=[eva.id, ann.id, ben.id]) == first
+
+
 async def test_the_key_of_a_creation_means_one_request(server: Node) -> None:
     ann, ben = await people(server, 2)
     key = f"conflict-{ann.id}"
@@ -414,10 +421,10 @@ async def test_only_the_servers_own_cursors_are_taken(server: Node) -> None:
         _forged("2026-11-20T09:30:00+00:00", "2026-11-20T09:30:00+00:00", 2**64 - 1),
         _forged("2026-11-20T09:30:00+00:00", "2026-11-20T09:30:00+00:00", -1),
         _forged("2026-11-20T09:30:00+00:00", "2026-11-20T09:30:00+00:00", True),
+        "x" * 3_000,
     ]
     for cursor in forged:
         assert (await ann.get("/chats", 400, cursor=cursor))["code"] == "invalid_cursor", cursor
-    await ann.get("/chats", 422, cursor="x" * 513)
 
 
 def _forged(*parts: object) -> str:

@@ -750,6 +750,8 @@ async def test_history_is_read_around_a_time(server: Node) -> None:
     assert await history(ben, group, at=times[3], limit=3) == [3, 4, 5]
     just_after = datetime.fromisoformat(times[3]) + timedelta(microseconds=1)
     assert await history(ben, group, at=just_after.isoformat(), limit=3) == [4, 5, 6]
+    nanoseconds = times[3].replace("Z", "999Z")
+    assert await history(ben, group, at=nanoseconds, limit=3) == [3, 4, 5]
     hanoi = datetime.fromisoformat(times[3]).astimezone(
         datetime.fromisoformat("2026-01-01T00:00+07:00").tzinfo
     )
