@@ -50,6 +50,7 @@ from chat_service.services.ports import Bus, ContentStore, MetadataStore, Presen
 from chat_service.services.presence import PresenceService
 from chat_service.services.readiness import Readiness
 from chat_service.services.receipts import ReceiptService
+from chat_service.services.recent import RecentChanges
 from chat_service.services.resume import ResumeService
 from chat_service.services.sending import Sender, pass_by
 from chat_service.services.sessions import SessionService
@@ -143,7 +144,8 @@ def build_services(
     history = HistoryService(metadata, loader, epoch)
     sender = Sender(metadata, content, bus, clock, metrics, reached=reached)
     manager = ConnectionManager()
-    streams = Streams(manager, metadata, history, bus, epoch, metrics)
+    recent = RecentChanges()
+    streams = Streams(manager, metadata, history, bus, epoch, metrics, recent)
     nodes = NodeService(
         metadata,
         bus,
@@ -200,13 +202,13 @@ def build_services(
         ),
         sender=sender,
         history=history,
-        resume=ResumeService(metadata, history),
+        resume=ResumeService(metadata, history, recent),
         receipts=ReceiptService(metadata, bus),
         presence=PresenceService(metadata, manager, bus, presence, clock),
         manager=manager,
         streams=streams,
         openings=Turns(OPENINGS_TOGETHER, OPENED_WITHIN_S),
-        fanout=Fanout(manager, streams, sessions, metadata, bus, epoch, clock),
+        fanout=Fanout(manager, streams, sessions, metadata, bus, epoch, clock, recent),
         open_socket=open_socket,
     )
 

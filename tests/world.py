@@ -18,6 +18,7 @@ from chat_service.services.chats import NewChat
 from chat_service.services.connections import Connection, ConnectionManager
 from chat_service.services.container import Services
 from chat_service.services.ports.socket import Batch
+from chat_service.services.recent import RecentChanges
 from chat_service.services.streams import Streams
 
 WAIT_S = 5.0
@@ -60,6 +61,7 @@ class World:
             services.bus,
             services.epoch,
             services.metrics,
+            RecentChanges(),
         )
         self.events: list[ChatChanged] = []
         services.bus.subscribe(self._keep)

@@ -233,6 +233,19 @@ class ListedChat:
 
 
 @dataclass(frozen=True, slots=True)
+class ToldMessage:
+    """A message as it was pushed: its JSON, and what must be known to put it on a page."""
+
+    id: str
+    seq: int
+    version: int
+    is_first: bool
+    """Neither edited nor deleted."""
+    chars: int
+    json: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Changes:
     """One page of a chat's change feed; see `GET /chats/{id}/changes` in docs/protocol.md."""
 
@@ -246,3 +259,5 @@ class Changes:
     hidden: list[int]
     positions: list[Position]
     has_more: bool
+    told: list[ToldMessage] | None = None
+    """In place of `messages`: the same as they were pushed."""

@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+import orjson
+
 from chat_service.domain.models import (
     Changes,
     Chat,
@@ -133,7 +135,9 @@ def changes_view(changes: Changes) -> View:
         "epoch": changes.epoch,
         "from": changes.since,
         "to": changes.to,
-        "messages": [message_view(message) for message in changes.messages],
+        "messages": [message_view(message) for message in changes.messages]
+        if changes.told is None
+        else [orjson.Fragment(message.json) for message in changes.told],
         "participants": [participant_view(one) for one in changes.participants],
         "chat": chat_view(changes.chat, changes.epoch) if changes.chat else None,
         "hidden": changes.hidden,

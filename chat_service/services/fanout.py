@@ -31,6 +31,7 @@ from chat_service.services.epoch import Epoch
 from chat_service.services.ports.bus import Bus
 from chat_service.services.ports.metadata import MetadataStore
 from chat_service.services.ports.socket import Batch
+from chat_service.services.recent import RecentChanges
 from chat_service.services.sessions import SessionService
 from chat_service.services.streams import Streams
 
@@ -59,6 +60,7 @@ class Fanout:
         bus: Bus,
         epoch: Epoch,
         clock: Clock,
+        recent: RecentChanges,
     ) -> None:
         self._manager = manager
         self._streams = streams
@@ -67,6 +69,7 @@ class Fanout:
         self._bus = bus
         self._epoch = epoch
         self._clock = clock
+        self._recent = recent
         bus.subscribe(self.handle)
 
     def handle(self, events: Sequence[Event]) -> None:
@@ -197,6 +200,7 @@ class Fanout:
         if epoch != self._epoch.value:
             log.warning("epoch_changed", was=self._epoch.value, now=epoch)
             self._epoch.value = epoch
+            self._recent.clear()
             for connection in self._manager.list_all():
                 connection.close(1012, "epoch_changed")
 

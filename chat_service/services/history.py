@@ -12,12 +12,13 @@ from uuid import UUID
 import structlog
 
 from chat_service.domain.errors import NotFound, ResyncRequired
-from chat_service.domain.models import Changes, Chat, Message, MessageRow, Participant, Position
+from chat_service.domain.models import Changes, Chat, Message, MessageRow, Participant, Position, ToldMessage
 from chat_service.domain.rules import POSITIONS_PUSHED_UP_TO
 from chat_service.services.access import access_chat
 from chat_service.services.epoch import Epoch
 from chat_service.services.ports.content import ContentStore
 from chat_service.services.ports.metadata import MetadataStore, Span, Unit
+from chat_service.services.recent import RecentChanges
 
 log = structlog.get_logger()
 
@@ -52,7 +53,8 @@ class NumberedPage:
 
 @dataclass(frozen=True, slots=True)
 class ChangesFound:
-    """A page of the change feed without its texts. `chat` was read before all else."""
+    """A page of the change feed without its texts, or with the messages as they were told. `chat` was read
+    before all else."""
 
     chat: Chat
     since: int
@@ -61,6 +63,7 @@ class ChangesFound:
     participants: list[Participant]
     positions: list[Position]
     hidden: list[int]
+    told: list[ToldMessage] | None = None
 
 
 class MessageLoader:
@@ -182,10 +185,11 @@ class HistoryService:
         limit: int,
         epoch: str | None = None,
         budget: int | None = None,
+        recent: RecentChanges | None = None,
     ) -> dict[int, ChangesFound | NotFound | ResyncRequired]:
         """For each chat a page above its cursor, for `load_changes`, or why there is none. It takes two round
         trips, and one for each chat whose memberships have changed. With a `budget`, `ResyncRequired` is also
-        for who lies more versions than that behind."""
+        for who lies more versions than that behind; with `recent`, messages that it has are not read."""
 
         async def read(unit: Unit) -> dict[int, ChangesFound | NotFound | ResyncRequired]:
             chats = await unit.feed.find_chats(user_id, cursors.keys())
@@ -199,7 +203,7 @@ class HistoryService:
                     refused[chat_id] = ResyncRequired(version=chat.version)
                 else:
                     readable.append((chat, since))
-            return {**refused, **await _find_changes(unit, user_id, readable, limit)}
+            return {**refused, **await _find_changes(unit, user_id, readable, limit, recent)}
 
         return await self._metadata.read(read)
 
@@ -243,13 +247,18 @@ def _reaches(chat: Chat, since: int, budget: int | None) -> bool:
 
 
 async def _find_changes(
-    unit: Unit, viewer_id: int, chats: Sequence[tuple[Chat, int]], limit: int
+    unit: Unit,
+    viewer_id: int,
+    chats: Sequence[tuple[Chat, int]],
+    limit: int,
+    recent: RecentChanges | None = None,
 ) -> dict[int, ChangesFound]:
     """The chats were read first, and their versions bound the pages; no version is split over two pages."""
+    told = await _find_told(unit, viewer_id, chats, recent) if recent else {}
     spans = [
         Span(
             chat_id=chat.id,
-            since=since,
+            since=chat.version if chat.id in told else since,
             bound=chat.version,
             hides_since=max(0, since - HIDES_TOLD_AGAIN),
             has_all_positions=chat.participant_count <= POSITIONS_PUSHED_UP_TO,
@@ -260,7 +269,9 @@ async def _find_changes(
     pages: dict[int, ChangesFound] = {}
     for chat, since in chats:
         changed = rows[chat.id]
+        mine = [one for one in told.get(chat.id, ()) if one.seq not in changed.hidden]
         versions = {row.version for row in changed.messages}.union(changed.versions)
+        versions.update(one.version for one in mine)
         if since < chat.settings_version:
             versions.add(chat.settings_version)
         to = sorted(versions)[limit - 1] if len(versions) > limit else chat.version
@@ -275,18 +286,44 @@ async def _find_changes(
             participants=participants,
             positions=changed.positions,
             hidden=changed.hidden,
+            told=[one for one in mine if one.version <= to] if chat.id in told else None,
         )
     return pages
 
 
+async def _find_told(
+    unit: Unit, viewer_id: int, chats: Sequence[tuple[Chat, int]], recent: RecentChanges
+) -> dict[int, list[ToldMessage]]:
+    """The messages of those chats in which nothing else has changed since, and all of it was told here."""
+    found = {chat.id: recent.find_messages(chat.id, since, chat.version) for chat, since in chats}
+    told = {chat_id: messages for chat_id, messages in found.items() if messages is not None}
+    # Who hides a message hides its later changes. A hide that is older than those of the page must be asked
+    # for, and only a message that is older than the page can have one.
+    changed = {
+        (chat_id, one.seq) for chat_id, messages in told.items() for one in messages if not one.is_first
+    }
+    hidden = await unit.feed.list_hidden(viewer_id, changed) if changed else set()
+    return {
+        chat_id: [one for one in messages if (chat_id, one.seq) not in hidden]
+        for chat_id, messages in told.items()
+    }
+
+
 def _compose(page: ChangesFound, messages: list[Message], epoch: str) -> Changes:
-    messages, to = _cut(messages, page)
+    told = page.told
+    if told is None:
+        # The versions are those of the rows: a message whose text was gone has been read again since.
+        sizes = [(row.version, len(one.content)) for row, one in zip(page.rows, messages, strict=True)]
+    else:
+        sizes = [(one.version, one.chars) for one in told]
+    count, to = _cut(sizes, page.to)
     return Changes(
         chat_id=page.chat.id,
         epoch=epoch,
         since=page.since,
         to=to,
-        messages=messages,
+        messages=messages[:count],
+        told=told and told[:count],
         participants=[one for one in page.participants if one.version <= to],
         chat=page.chat if page.since < page.chat.settings_version <= to else None,
         hidden=page.hidden,
@@ -295,16 +332,15 @@ def _compose(page: ChangesFound, messages: list[Message], epoch: str) -> Changes
     )
 
 
-def _cut(messages: list[Message], page: ChangesFound) -> tuple[list[Message], int]:
-    """End the page early where its texts grow too long; a page always keeps its first message.
-
-    The versions are those of the rows: a message whose text was gone has been read again since."""
+def _cut(sizes: Sequence[tuple[int, int]], to: int) -> tuple[int, int]:
+    """How many of the messages, given with version and length, make a page, and up to which version it goes:
+    it ends early where its texts grow too long, but keeps its first message."""
     chars = 0
-    for index, (message, row) in enumerate(zip(messages, page.rows, strict=True)):
-        chars += len(message.content)
+    for index, (version, length) in enumerate(sizes):
+        chars += length
         if chars > PAGE_CHARS and index:
-            return messages[:index], row.version - 1
-    return messages, page.to
+            return index, version - 1
+    return len(sizes), to
 
 
 @dataclass(frozen=True, slots=True)

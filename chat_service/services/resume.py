@@ -9,6 +9,7 @@ from chat_service.domain.errors import NotFound, ResyncRequired
 from chat_service.domain.models import Changes, Chat
 from chat_service.services.history import ChangesFound, HistoryService, split_pages
 from chat_service.services.ports.metadata import MetadataStore, Unit
+from chat_service.services.recent import RecentChanges
 from chat_service.services.turns import Turns
 
 PAGE_LIMIT = 100
@@ -47,9 +48,10 @@ Step = Changes | Gone | Resync | Joined
 
 
 class ResumeService:
-    def __init__(self, metadata: MetadataStore, history: HistoryService) -> None:
+    def __init__(self, metadata: MetadataStore, history: HistoryService, recent: RecentChanges) -> None:
         self._metadata = metadata
         self._history = history
+        self._recent = recent
         self._turns = Turns(READ_TOGETHER, TURN_WITHIN_S)
 
     async def list_unknown(self, user_id: int, known: Collection[int]) -> list[Joined]:
@@ -74,7 +76,7 @@ class ResumeService:
         pages: list[ChangesFound] = []
         async with self._turns.take():
             found = await self._history.find_changes(
-                user_id, cursors, limit=PAGE_LIMIT, epoch=epoch, budget=BUDGET
+                user_id, cursors, limit=PAGE_LIMIT, epoch=epoch, budget=BUDGET, recent=self._recent
             )
             for chat_id, one in found.items():
                 match one:

@@ -27,6 +27,7 @@ from chat_service.services.metrics import Metrics
 from chat_service.services.ports.bus import Bus
 from chat_service.services.ports.metadata import MetadataStore
 from chat_service.services.ports.socket import Batch
+from chat_service.services.recent import RecentChanges
 
 log = structlog.get_logger()
 
@@ -60,7 +61,7 @@ class Stream:
 
 
 class Streams:
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - its parts, put together once in app.py
         self,
         manager: ConnectionManager,
         metadata: MetadataStore,
@@ -68,9 +69,11 @@ class Streams:
         bus: Bus,
         epoch: Epoch,
         metrics: Metrics,
+        recent: RecentChanges,
     ) -> None:
         self._manager = manager
         self._metadata = metadata
+        self._recent = recent
         self._bus = bus
         self._epoch = epoch
         self._metrics = metrics
@@ -222,6 +225,7 @@ class Streams:
             else:
                 plain.append(event)
             stream.delivered = event.version
+            self._recent.keep(event)
         self._deliver_plain(stream, plain)
         self._forget_if_idle(stream.chat_id)
         if stream.early and stream.listeners:

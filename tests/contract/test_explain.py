@@ -247,6 +247,13 @@ async def the_feed_of_many_chats_is_as_many_ranges(world: World) -> None:
         assert sum(used in line for plan in plans for line in plan.lines) >= len(chats), index
 
 
+async def hides_of_given_messages_are_found_by_key(world: World) -> None:
+    user_id, chats = world.users[0].id, world.chats[5:15]
+    messages = [(chat.id, seq) for chat in chats for seq in (3, 40)]
+    [plan] = await world.explain(lambda unit: unit.feed.list_hidden(user_id, messages))
+    plan.scans_nothing()
+
+
 async def changed_participants_are_a_range_of_versions(world: World) -> None:
     chat_id = world.chats[7].id
     [plan] = await world.explain(lambda unit: unit.participants.list_changed(chat_id, since=38, bound=151))
@@ -367,6 +374,7 @@ CHECKS = (
     a_numbered_page_is_too,
     the_newest_messages_are_found_by_their_keys,
     the_feed_is_ranges_of_versions,
+    hides_of_given_messages_are_found_by_key,
     the_feed_of_many_chats_is_as_many_ranges,
     changed_participants_are_a_range_of_versions,
     memberships_are_found_by_user,

@@ -126,3 +126,18 @@ async def test_many_chats_are_read_as_each_alone(metadata_store: MetadataStore) 
     assert ([row.seq for row in third.messages], third.versions, third.hidden) == ([2, 3, 4], [1, 7], [])
     assert nothing == NOTHING
     assert await metadata_store.read(lambda unit: unit.feed.read_spans(ann.id, [], limit=3)) == {}
+
+
+async def test_of_many_messages_those_are_found_that_the_viewer_has_hidden(
+    metadata_store: MetadataStore,
+) -> None:
+    ann, ben = await store_user(metadata_store), await store_user(metadata_store)
+    chats = [(await store_talk(metadata_store, ann, 3))[0] for _ in range(2)]
+    hides = [(ann, chats[0], 1), (ann, chats[1], 2), (ben, chats[1], 3)]
+    for user, chat, seq in hides:
+        await metadata_store.transact(
+            lambda unit, u=user, c=chat, s=seq: unit.messages.add_hide(u.id, c.id, s, 4)  # type: ignore[misc]
+        )
+    asked = [(chat.id, seq) for chat in chats for seq in (2, 3)] + [(chats[0].id, 1)]
+    found = await metadata_store.read(lambda unit: unit.feed.list_hidden(ann.id, asked))
+    assert found == {(chats[0].id, 1), (chats[1].id, 2)}

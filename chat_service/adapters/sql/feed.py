@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Select, bindparam, select
+from sqlalchemy import Select, bindparam, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chat_service.adapters.sql.chats import CHAT_COLUMNS, to_chat
@@ -55,6 +55,10 @@ _HIDES = select(hides.c.chat_id, hides.c.seq).where(
     hides.c.user_id == bindparam("viewer_id"),
     hides.c.chat_id == bindparam("chat_id"),
     hides.c.chat_version >= bindparam("hides_since"),
+)
+_HIDDEN = select(hides.c.chat_id, hides.c.seq).where(
+    hides.c.user_id == bindparam("viewer_id"),
+    tuple_(hides.c.chat_id, hides.c.seq).in_(bindparam("messages", expanding=True)),
 )
 
 Steps = list[tuple[Select[Any], dict[str, int]]]
@@ -119,6 +123,12 @@ class SqlFeed:
             for steps in _list_steps(viewer_id, spans, limit)
         ]
         return _sort(spans, map(to_message, rows), *others)
+
+    async def list_hidden(
+        self, viewer_id: int, messages: Collection[tuple[int, int]]
+    ) -> set[tuple[int, int]]:
+        rows = await self._connection.execute(_HIDDEN, {"viewer_id": viewer_id, "messages": list(messages)})
+        return {(chat_id, seq) for chat_id, seq in rows}
 
 
 _WRITTEN = {query: write_out(query) for query in (_MESSAGES, _VERSIONS, _POSITIONS, _OWN_POSITION, _HIDES)}

@@ -390,6 +390,12 @@ class Feed(Protocol):
         """Those of the chats that the user is in, in one statement: the memberships hold at the versions."""
         ...
 
+    async def list_hidden(
+        self, viewer_id: int, messages: Collection[tuple[int, int]]
+    ) -> set[tuple[int, int]]:
+        """Those of the messages, given by chat and seq, that the viewer has hidden."""
+        ...
+
     async def read_spans(
         self, viewer_id: int, spans: Sequence[Span], *, limit: int
     ) -> dict[int, ChangedRows]:

@@ -1,0 +1,100 @@
+"""The changes that a node keeps for those who come back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+
+from chat_service.domain.events import ChatChanged
+from chat_service.services.recent import RecentChanges
+
+
+def told(version: int, *, message: str = "", kind: str = "new_message", chat_id: int = 1) -> ChatChanged:
+    frame: dict[str, Any] = {"type": kind, "chat_id": chat_id, "version": version}
+    if "message" in kind:
+        frame["message"] = {
+            "id": message or str(version),
+            "seq": version,
+            "version": version,
+            "content": "Hello",
+            "is_edited": kind == "message_edited",
+            "is_deleted": kind == "message_deleted",
+        }
+    return ChatChanged(chat_id, version, orjson.dumps(frame))
+
+
+def keeping(*events: ChatChanged, max_bytes: int = 10_000) -> RecentChanges:
+    recent = RecentChanges(max_bytes)
+    for event in events:
+        recent.keep(event)
+    return recent
+
+
+def found(recent: RecentChanges, since: int, until: int, chat_id: int = 1) -> list[int] | None:
+    messages = recent.find_messages(chat_id, since, until)
+    return None if messages is None else [one.version for one in messages]
+
+
+def test_any_stretch_of_what_is_kept_is_found() -> None:
+    recent = keeping(*(told(version) for version in range(5, 10)))
+    for since in range(4, 10):
+        for until in range(since, 10):
+            assert found(recent, since, until) == list(range(since + 1, until + 1))
+
+
+@pytest.mark.parametrize(("since", "until"), [(3, 6), (4, 10), (0, 1), (20, 30)])
+def test_what_is_not_kept_to_its_ends_is_not_known(since: int, until: int) -> None:
+    assert found(keeping(*(told(version) for version in range(5, 10))), since, until) is None
+
+
+def test_a_chat_of_which_nothing_was_told_is_not_known() -> None:
+    assert found(keeping(told(2)), 1, 2, chat_id=2) is None
+
+
+def test_a_gap_begins_anew() -> None:
+    recent = keeping(told(2), told(3), told(5), told(6))
+    assert found(recent, 4, 6) == [5, 6]
+    assert found(recent, 1, 3) is None
+    assert found(recent, 2, 6) is None
+
+
+def test_of_a_message_that_changed_twice_the_last_state_counts() -> None:
+    recent = keeping(
+        told(2, message="a"),
+        told(3, message="b"),
+        told(4, message="a", kind="message_edited"),
+        told(5, message="b", kind="message_deleted"),
+    )
+    assert found(recent, 1, 5) == [4, 5]
+    assert found(recent, 1, 4) == [3, 4]
+
+
+@pytest.mark.parametrize("kind", ["user_joined", "user_left", "chat_updated", "participant_updated"])
+def test_a_stretch_in_which_more_than_messages_has_changed_is_left_to_the_store(kind: str) -> None:
+    recent = keeping(told(2), told(3, kind=kind), told(4))
+    assert found(recent, 1, 4) is found(recent, 2, 3) is None
+    assert found(recent, 3, 4) == [4]
+
+
+def test_the_oldest_of_all_chats_go_first() -> None:
+    size = len(told(2).push)
+    recent = keeping(
+        told(2), told(2, chat_id=2), told(3), told(3, chat_id=2), told(9), told(10), max_bytes=4 * size + 1
+    )
+    assert found(recent, 1, 3) is None
+    assert found(recent, 2, 3, chat_id=2) == [3]
+    assert found(recent, 8, 10) == [9, 10]
+    for version in range(11, 40):
+        recent.keep(told(version))
+        assert recent._bytes <= 4 * size + 1 + version
+    assert set(recent._chats) == {1}
+
+
+def test_nothing_is_known_after_a_restore() -> None:
+    recent = keeping(told(2), told(3))
+    recent.clear()
+    assert found(recent, 1, 3) is None
+    recent.keep(told(2))
+    assert found(recent, 1, 2) == [2]
