@@ -202,7 +202,7 @@ def build_services(
         ),
         sender=sender,
         history=history,
-        resume=ResumeService(metadata, history, recent),
+        resume=ResumeService(metadata, history, recent, epoch),
         receipts=ReceiptService(metadata, bus),
         presence=PresenceService(metadata, manager, bus, presence, clock),
         manager=manager,

@@ -8,23 +8,45 @@ they wait for that, the more they have missed. See docs/adr/0012.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 
 import orjson
 
 from chat_service.domain.events import ChatChanged
 from chat_service.domain.models import ToldMessage
+from chat_service.domain.views import View
 
 MAX_BYTES = 32 * 1024 * 1024
 """Of pushes, of all chats together: the last thousand changes of sixty busy chats, or so. What is made of
 them for those who ask may take as much again."""
+READ_BACK = 300
+"""Versions that are worth reading for the next who may ask for them."""
 _OF_MESSAGES = (b'{"type":"new_message"', b'{"type":"message_edited"', b'{"type":"message_deleted"')
 
 
-@dataclass(slots=True)
+@dataclass(eq=False, slots=True)
+class _Chat:
+    """All changes with since < version <= until: first what was read of the store, then what was told."""
+
+    since: int
+    until: int
+    read: list[ToldMessage] = field(default_factory=list)
+    """By version."""
+    read_until: int = 0
+    told: deque[_Kept] = field(default_factory=deque)
+    closed_at: int = 0
+    """Up to here more than messages has changed: what lies below need not be read."""
+
+
+@dataclass(eq=False, slots=True)
 class _Kept:
-    event: ChatChanged
+    """A change that was told, or what was read together, in the order in which it is forgotten."""
+
+    chat: _Chat
+    chat_id: int
+    size: int
+    event: ChatChanged | None = None
     told: ToldMessage | None = None
     """Made when somebody first asks, which most changes never see."""
 
@@ -36,28 +58,39 @@ class RecentChanges:
         self._max_bytes = max_bytes
         self._bytes = 0
         self._all: deque[_Kept] = deque()
-        self._chats: dict[int, deque[_Kept]] = {}
+        self._chats: dict[int, _Chat] = {}
 
     def keep(self, event: ChatChanged) -> None:
         """Each chat's in the order of their versions. One that does not follow the last begins anew."""
-        chat = self._chats.setdefault(event.chat_id, deque())
-        if chat and chat[-1].event.version != event.version - 1:
-            chat.clear()
-        kept = _Kept(event)
-        chat.append(kept)
-        self._all.append(kept)
-        self._bytes += len(event.push)
-        while self._bytes > self._max_bytes:
-            self._forget_oldest()
+        chat = self._chats.get(event.chat_id)
+        if chat is not None and event.version <= chat.until:
+            return
+        if chat is None or event.version != chat.until + 1:
+            before = event.version - 1
+            chat = self._chats[event.chat_id] = _Chat(before, before, read_until=before)
+        kept = _Kept(chat, event.chat_id, len(event.push), event)
+        chat.told.append(kept)
+        chat.until = event.version
+        self._add(kept)
 
-    def _forget_oldest(self) -> None:
-        oldest = self._all.popleft()
-        self._bytes -= len(oldest.event.push)
-        chat = self._chats[oldest.event.chat_id]
-        if chat[0] is oldest:
-            chat.popleft()
-            if not chat:
-                del self._chats[oldest.event.chat_id]
+    def lacks(self, chat_id: int, since: int) -> bool:
+        """Whether it is worth the reading to know the chat from there on."""
+        chat = self._chats.get(chat_id)
+        return chat is None or max(chat.closed_at, chat.since - READ_BACK) <= since < chat.since
+
+    def add_read(
+        self, chat_id: int, since: int, until: int, messages: list[ToldMessage], *, is_closed: bool
+    ) -> None:
+        """What the store says of since < version <= until; with `is_closed` it is not worth asking for what
+        lies below. It is left out where it does not join what is known."""
+        chat = self._chats.get(chat_id) or _Chat(until, until, read_until=until)
+        if not since < chat.since <= until:
+            return
+        self._chats[chat_id] = chat
+        chat.read = [one for one in messages if one.version <= chat.since] + chat.read
+        chat.since = since
+        chat.closed_at = since if is_closed else chat.closed_at
+        self._add(_Kept(chat, chat_id, sum(len(one.json) for one in messages)))
 
     def clear(self) -> None:
         """The stores have been restored: what was told may not have been."""
@@ -71,23 +104,47 @@ class RecentChanges:
         if since >= until:
             return []
         chat = self._chats.get(chat_id)
-        if chat is None or chat[0].event.version > since + 1 or chat[-1].event.version < until:
+        if chat is None or not chat.since <= since < until <= chat.until or until < chat.read_until:
             return None
-        newest: dict[str, ToldMessage] = {}
-        first = since + 1 - chat[0].event.version
-        for kept in islice(chat, first, first + until - since):
-            message = kept.told = kept.told or _read_message(kept.event.push)
+        newest = {one.id: one for one in chat.read if one.version > since}
+        first = max(0, since - chat.read_until)
+        for kept in islice(chat.told, first, until - chat.read_until):
+            message = kept.told = kept.told or _read_message(kept)
             if message is None:
                 return None
             newest[message.id] = message
         return sorted(newest.values(), key=lambda message: message.version)
 
+    def _add(self, kept: _Kept) -> None:
+        self._all.append(kept)
+        self._bytes += kept.size
+        while self._bytes > self._max_bytes:
+            self._forget_oldest()
 
-def _read_message(push: bytes) -> ToldMessage | None:
-    """What the push tells of a message; None where it tells of something else."""
-    if not push.startswith(_OF_MESSAGES):
+    def _forget_oldest(self) -> None:
+        oldest = self._all.popleft()
+        self._bytes -= oldest.size
+        chat = oldest.chat
+        if oldest.event is None:
+            chat.since = max(chat.since, chat.read_until)
+        elif chat.told and chat.told[0] is oldest:
+            chat.told.popleft()
+            chat.since = chat.read_until = oldest.event.version
+        if chat.since >= chat.read_until:
+            chat.read = []
+        if not chat.told and not chat.read and self._chats.get(oldest.chat_id) is chat:
+            del self._chats[oldest.chat_id]
+
+
+def _read_message(kept: _Kept) -> ToldMessage | None:
+    """What a push tells of a message; None where it tells of something else."""
+    if kept.event is None or not kept.event.push.startswith(_OF_MESSAGES):
         return None
-    message = orjson.loads(push)["message"]
+    return make_told(orjson.loads(kept.event.push)["message"])
+
+
+def make_told(message: View) -> ToldMessage:
+    """From a message as people see it."""
     return ToldMessage(
         id=message["id"],
         seq=message["seq"],

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 from chat_service.domain.errors import NotFound, ResyncRequired
 from chat_service.domain.models import Changes, Chat
+from chat_service.services.epoch import Epoch
 from chat_service.services.history import ChangesFound, HistoryService, split_pages
 from chat_service.services.ports.metadata import MetadataStore, Unit
+from chat_service.services.recall import Recall
 from chat_service.services.recent import RecentChanges
 from chat_service.services.turns import Turns
 
@@ -48,10 +50,13 @@ Step = Changes | Gone | Resync | Joined
 
 
 class ResumeService:
-    def __init__(self, metadata: MetadataStore, history: HistoryService, recent: RecentChanges) -> None:
+    def __init__(
+        self, metadata: MetadataStore, history: HistoryService, recent: RecentChanges, epoch: Epoch
+    ) -> None:
         self._metadata = metadata
         self._history = history
         self._recent = recent
+        self._recall = Recall(history, recent, epoch)
         self._turns = Turns(READ_TOGETHER, TURN_WITHIN_S)
 
     async def list_unknown(self, user_id: int, known: Collection[int]) -> list[Joined]:
@@ -75,6 +80,8 @@ class ResumeService:
         refused: list[tuple[int, Step]] = []
         pages: list[ChangesFound] = []
         async with self._turns.take():
+            if self._turns.are_taken:  # others come back too
+                await self._recall.read_back(cursors)
             found = await self._history.find_changes(
                 user_id, cursors, limit=PAGE_LIMIT, epoch=epoch, budget=BUDGET, recent=self._recent
             )

@@ -21,6 +21,11 @@ class Turns:
         self._room = asyncio.Semaphore(together)
         self._wait_s = wait_s
 
+    @property
+    def are_taken(self) -> bool:
+        """Whether the next one has to wait."""
+        return self._room.locked()
+
     @asynccontextmanager
     async def take(self) -> AsyncIterator[None]:
         """Raises `Unavailable` for who has waited too long."""

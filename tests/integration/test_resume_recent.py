@@ -5,12 +5,14 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
 
-from tests.builders import TestUser, a_group
+from chat_service.services.resume import TURN_WITHIN_S
+from chat_service.services.turns import Turns
+from tests.builders import TestUser, a_group, sockets
 from tests.client import Frame
 from tests.integration.people import people
 from tests.node import Node
@@ -90,8 +92,14 @@ class Talk:
         return f"/messages/{self._chance.choice(self._said)['id']}"
 
 
-async def test_a_resume_from_any_version_is_what_the_store_says(server: Node) -> None:
-    """Every kind of change, mixed by chance, with messages that the viewer has hidden before and after."""
+@pytest.mark.parametrize("is_told", [True, False])
+@pytest.mark.parametrize("are_many", [True, False])
+async def test_a_resume_from_any_version_is_what_the_store_says(
+    server: Node, monkeypatch: pytest.MonkeyPatch, *, is_told: bool, are_many: bool
+) -> None:
+    """Every kind of change, mixed by chance, with messages that the viewer has hidden before and after; told
+    by the node or not, and where others come back at the same time or not."""
+    monkeypatch.setattr(server.services.resume, "_turns", Turns(1 if are_many else 8, TURN_WITHIN_S))
     chance = random.Random(11)
     ann, ben, eva = await people(server, 3)
     chat_id = await a_group(ann, ben, eva)
@@ -99,11 +107,13 @@ async def test_a_resume_from_any_version_is_what_the_store_says(server: Node) ->
     for act in [talk.say] * 8 + [talk.hide] * 3:
         await act()
     acts = [talk.say] * 9 + [talk.edit] * 6 + [talk.delete, talk.hide, talk.read] * 2
-    async with eva.socket():
+    async with AsyncExitStack() as listening:
+        if is_told:
+            await listening.enter_async_context(eva.socket())
         for act in chance.choices([*acts, talk.rename, talk.set_role], k=60):
             await act()
         version = (await ann.get(f"/chats/{chat_id}"))["version"]
-        for since in range(version + 1):
+        for since in chance.sample(range(version + 1), version + 1):
             for user in (ann, ben):
                 assert await resume(user, chat_id, since) == await read(user, chat_id, since), since
 
@@ -122,6 +132,29 @@ async def test_no_text_is_read_for_what_was_told_lately(
             (page,) = await resume(ben, chat_id, 1)
             assert page["messages"] == [first, *said]
             assert sum(counts) == 6
+
+
+async def test_what_was_not_told_is_read_once_for_all_who_come_back_together(
+    server: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server.services.resume, "_turns", Turns(2, TURN_WITHIN_S))
+    ann, *others = await people(server, 6)
+    chat_id = await a_group(ann, *others)
+    said = [await ann.say(chat_id, f"Message {number}") for number in range(10)]
+    async with sockets(*others) as clients:
+        async with reads_counted(server, monkeypatch) as counts:
+            for client in clients:
+                await client.send("resume", cursors={str(chat_id): 1})
+            pages = [await client.expect("changes", chat_id=chat_id) for client in clients]
+        assert all(page["messages"] == said for page in pages)
+        assert sum(counts) <= 2 * len(said)
+        said.append(await ann.say(chat_id, "And one that is told"))
+        async with reads_counted(server, monkeypatch) as counts:
+            for client in clients:
+                await client.send("resume", cursors={str(chat_id): 3})
+            pages = [await client.expect("changes", chat_id=chat_id) for client in clients]
+        assert all(page["messages"] == said[2:] for page in pages)
+        assert counts == []
 
 
 async def test_the_pages_of_long_absences_and_long_texts_are_the_same(server: Node) -> None:

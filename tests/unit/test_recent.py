@@ -8,7 +8,8 @@ import orjson
 import pytest
 
 from chat_service.domain.events import ChatChanged
-from chat_service.services.recent import RecentChanges
+from chat_service.domain.models import ToldMessage
+from chat_service.services.recent import READ_BACK, RecentChanges
 
 
 def told(version: int, *, message: str = "", kind: str = "new_message", chat_id: int = 1) -> ChatChanged:
@@ -76,6 +77,68 @@ def test_a_stretch_in_which_more_than_messages_has_changed_is_left_to_the_store(
     recent = keeping(told(2), told(3, kind=kind), told(4))
     assert found(recent, 1, 4) is found(recent, 2, 3) is None
     assert found(recent, 3, 4) == [4]
+
+
+def read(*versions: int, message: str = "") -> list[ToldMessage]:
+    """Messages from the store, which stand at these versions."""
+    return [
+        ToldMessage(message or str(version), version, version, is_first=True, chars=1, json=b"{}")
+        for version in versions
+    ]
+
+
+def test_what_was_read_is_joined_to_what_was_told() -> None:
+    recent = keeping(told(6), told(7))
+    assert recent.lacks(1, 2)
+    recent.add_read(1, 2, 7, read(3, 5, 7), is_closed=False)
+    assert not recent.lacks(1, 2)
+    assert found(recent, 2, 7) == [3, 5, 6, 7]
+    assert found(recent, 4, 6) == [5, 6]
+    assert found(recent, 6, 7) == [7]
+    assert found(recent, 2, 5) == [3, 5]
+    assert found(recent, 2, 4) is found(recent, 1, 7) is None
+    recent.keep(told(8, message="3", kind="message_edited"))
+    assert found(recent, 2, 8) == [5, 6, 7, 8]
+
+
+def test_what_was_read_is_gone_on_with() -> None:
+    recent = keeping()
+    recent.add_read(1, 2, 5, read(3, 4), is_closed=False)
+    for version in (4, 5, 6):  # the first two were read before they were told
+        recent.keep(told(version))
+    assert found(recent, 2, 6) == [3, 4, 6]
+
+
+@pytest.mark.parametrize(("since", "until"), [(2, 4), (5, 9), (7, 9), (3, 3)])
+def test_what_was_read_and_does_not_join_is_left_out(since: int, until: int) -> None:
+    recent = keeping(told(6), told(7))
+    recent.add_read(1, since, until, read(since + 1), is_closed=False)
+    assert found(recent, 5, 7) == [6, 7]
+    assert found(recent, since, 7) == found(keeping(told(6), told(7)), since, 7)
+
+
+def test_what_is_not_worth_reading_is_not_asked_for() -> None:
+    recent = keeping(*(told(version) for version in range(1_000, 1_010)))
+    assert recent.lacks(1, 999 - READ_BACK)
+    assert not recent.lacks(1, 998 - READ_BACK)
+    assert not recent.lacks(1, 1_005)
+    recent.add_read(1, 990, 1_009, read(995), is_closed=True)
+    assert not recent.lacks(1, 989)
+    assert found(recent, 990, 1_001) == [995, 1_000, 1_001]
+
+
+def test_what_was_read_is_forgotten_in_its_turn() -> None:
+    recent = RecentChanges(max_bytes=2 * len(told(10).push) + 1)
+    recent.add_read(1, 5, 9, read(7), is_closed=False)
+    for version in range(10, 14):
+        recent.keep(told(version))
+    assert found(recent, 5, 13) is None
+    assert found(recent, 11, 13) == [12, 13]
+    recent.clear()
+    recent.add_read(2, 1, 3, read(3), is_closed=False)
+    for version in range(10, 14):
+        recent.keep(told(version))
+    assert set(recent._chats) == {1}
 
 
 def test_the_oldest_of_all_chats_go_first() -> None:
