@@ -6,16 +6,19 @@ import asyncio
 import json
 import random
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from bench.stack import Service, Stack
 from chat_service.load.options import LoadOptions
-from chat_service.load.people import Person, make_groups, register_people
+from chat_service.load.people import Group, Person, call, make_groups, register_people
 from chat_service.load.sockets import SocketClient
 
 PEOPLE = 40
 CHATS = 40
 CHATS_EACH = 10
+MESSAGES_EACH = 20
+"""In each chat, which those who come back have missed."""
 DEVICES = 10
 AT_ONCE = 16
 """Handshakes under way: more would only queue in the node."""
@@ -23,21 +26,39 @@ _ANSWERS = (b'{"type":"ack"', b'{"type":"pong"')
 
 
 def returns(stack: Stack) -> dict[str, Any]:
-    """400 sockets open; then they do so again, and each resumes ten chats in which nothing has happened."""
+    """400 sockets open; then they do so again, and each resumes ten chats in which nothing has happened; then
+    once more, when 20 messages have been said in each, and told to others."""
     with stack.serve() as service:
         options = LoadOptions(service.url, chats=CHATS, people=PEOPLE * CHATS_EACH // CHATS, accounts=PEOPLE)
         people = asyncio.run(register_people(options))
         groups = asyncio.run(make_groups(options, people))
-        cursors = {
-            one.id: {str(group.id): group.version for group in groups if one in group.people}
-            for one in people
+        return {**asyncio.run(_measure(service, people, groups)), "chats_each": CHATS_EACH}
+
+
+async def _measure(service: Service, people: Sequence[Person], groups: Sequence[Group]) -> dict[str, Any]:
+    pings: dict[Person, dict[str, Any]] = {one: {"type": "ping"} for one in people}
+    resumes = {
+        one: {
+            "type": "resume",
+            "cursors": {str(group.id): group.version for group in groups if one in group.people},
+            "complete": True,
         }
-        resumes = {one: {"type": "resume", "cursors": cursors[one.id], "complete": True} for one in people}
-        return {
-            "handshake": asyncio.run(_come_back(service, {one: {"type": "ping"} for one in people})),
-            "handshake_and_resume": asyncio.run(_come_back(service, resumes)),
-            "chats_each": CHATS_EACH,
-        }
+        for one in people
+    }
+    found = {
+        "handshake": await _come_back(service, pings),
+        "handshake_and_resume": await _come_back(service, resumes),
+    }
+    listening = [Device(service.url, one, pings[one]) for one in people]
+    await asyncio.gather(*(device.come_back() for device in listening))
+    for group in groups:
+        for number in range(MESSAGES_EACH):
+            body = {"chat_id": group.id, "content": f"A message of some words, number {number}"}
+            await asyncio.to_thread(call, service.url, "POST", "/messages", body, group.people[0].token)
+    found["handshake_and_resume_of_messages"] = await _come_back(service, resumes)
+    for device in listening:
+        device.client.close()
+    return found
 
 
 async def _come_back(service: Service, commands: dict[Person, dict[str, Any]]) -> dict[str, Any]:
