@@ -51,6 +51,8 @@ class Recall:
                 filling = await self._holes.read(chat_id, at)
                 if filling is None or filling.changes.epoch != self._epoch.value:
                     return
+                if filling.chat.version - at > READ_BACK:  # nobody here told where it stands
+                    return
                 changes = filling.changes
                 others = [one.version for one in changes.participants]
                 if changes.chat is not None:

@@ -18,8 +18,10 @@ from chat_service.domain.models import ToldMessage
 from chat_service.domain.views import View
 
 MAX_BYTES = 32 * 1024 * 1024
-"""Of pushes, of all chats together: the last thousand changes of sixty busy chats, or so. What is made of
-them for those who ask may take as much again."""
+"""Of all chats together: the last thousand changes of forty busy ones, or so. What is made of them for those
+who ask may take as much again."""
+KEPT_BYTES = 250
+"""What keeping a change takes besides its push."""
 READ_BACK = 300
 """Versions that are worth reading for the next who may ask for them."""
 _OF_MESSAGES = (b'{"type":"new_message"', b'{"type":"message_edited"', b'{"type":"message_deleted"')
@@ -68,7 +70,7 @@ class RecentChanges:
         if chat is None or event.version != chat.until + 1:
             before = event.version - 1
             chat = self._chats[event.chat_id] = _Chat(before, before, read_until=before)
-        kept = _Kept(chat, event.chat_id, len(event.push), event)
+        kept = _Kept(chat, event.chat_id, KEPT_BYTES + len(event.push), event)
         chat.told.append(kept)
         chat.until = event.version
         self._add(kept)
@@ -90,7 +92,7 @@ class RecentChanges:
         chat.read = [one for one in messages if one.version <= chat.since] + chat.read
         chat.since = since
         chat.closed_at = since if is_closed else chat.closed_at
-        self._add(_Kept(chat, chat_id, sum(len(one.json) for one in messages)))
+        self._add(_Kept(chat, chat_id, KEPT_BYTES + sum(len(one.json) for one in messages)))
 
     def clear(self) -> None:
         """The stores have been restored: what was told may not have been."""
@@ -99,8 +101,8 @@ class RecentChanges:
         self._bytes = 0
 
     def find_messages(self, chat_id: int, since: int, until: int) -> list[ToldMessage] | None:
-        """The messages whose versions lie above `since`, as they stood at `until`, by version; None where
-        that is not known, or where anything but messages has changed."""
+        """The messages with since < version <= until, by version, without those that have changed again since
+        and will be told of; None where that is not known, or where anything but messages has changed."""
         if since >= until:
             return []
         chat = self._chats.get(chat_id)
@@ -108,12 +110,14 @@ class RecentChanges:
             return None
         newest = {one.id: one for one in chat.read if one.version > since}
         first = max(0, since - chat.read_until)
-        for kept in islice(chat.told, first, until - chat.read_until):
+        for version, kept in enumerate(islice(chat.told, first, None), chat.read_until + first + 1):
             message = kept.told = kept.told or _read_message(kept)
-            if message is None:
+            if message is not None:
+                newest[message.id] = message
+            elif version <= until:
                 return None
-            newest[message.id] = message
-        return sorted(newest.values(), key=lambda message: message.version)
+        found = [message for message in newest.values() if message.version <= until]
+        return sorted(found, key=lambda message: message.version)
 
     def _add(self, kept: _Kept) -> None:
         self._all.append(kept)

@@ -9,7 +9,7 @@ import pytest
 
 from chat_service.domain.events import ChatChanged
 from chat_service.domain.models import ToldMessage
-from chat_service.services.recent import READ_BACK, RecentChanges
+from chat_service.services.recent import KEPT_BYTES, READ_BACK, RecentChanges
 
 
 def told(version: int, *, message: str = "", kind: str = "new_message", chat_id: int = 1) -> ChatChanged:
@@ -69,7 +69,7 @@ def test_of_a_message_that_changed_twice_the_last_state_counts() -> None:
         told(5, message="b", kind="message_deleted"),
     )
     assert found(recent, 1, 5) == [4, 5]
-    assert found(recent, 1, 4) == [3, 4]
+    assert found(recent, 1, 4) == [4], "what has been deleted is not shown as it was"
 
 
 @pytest.mark.parametrize("kind", ["user_joined", "user_left", "chat_updated", "participant_updated"])
@@ -77,6 +77,7 @@ def test_a_stretch_in_which_more_than_messages_has_changed_is_left_to_the_store(
     recent = keeping(told(2), told(3, kind=kind), told(4))
     assert found(recent, 1, 4) is found(recent, 2, 3) is None
     assert found(recent, 3, 4) == [4]
+    assert found(recent, 1, 2) == [2]
 
 
 def read(*versions: int, message: str = "") -> list[ToldMessage]:
@@ -128,7 +129,7 @@ def test_what_is_not_worth_reading_is_not_asked_for() -> None:
 
 
 def test_what_was_read_is_forgotten_in_its_turn() -> None:
-    recent = RecentChanges(max_bytes=2 * len(told(10).push) + 1)
+    recent = RecentChanges(max_bytes=2 * (KEPT_BYTES + len(told(10).push)) + 1)
     recent.add_read(1, 5, 9, read(7), is_closed=False)
     for version in range(10, 14):
         recent.keep(told(version))
@@ -142,7 +143,7 @@ def test_what_was_read_is_forgotten_in_its_turn() -> None:
 
 
 def test_the_oldest_of_all_chats_go_first() -> None:
-    size = len(told(2).push)
+    size = KEPT_BYTES + len(told(2).push)
     recent = keeping(
         told(2), told(2, chat_id=2), told(3), told(3, chat_id=2), told(9), told(10), max_bytes=4 * size + 1
     )
