@@ -91,8 +91,6 @@ class Fanout:
                 self._notify(event)
             case SessionsEnded():
                 self._end_sessions(event)
-            case ChatChanged():
-                self._streams.offer([event])
             case JoinDoubted():
                 self._streams.admit(event.chat_id, event.user_ids)
 
