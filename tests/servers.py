@@ -58,16 +58,24 @@ class ServerStartError(RuntimeError):
 # --- running them -----------------------------------------------------------------------------------------
 
 
-def free_port() -> int:
-    """A loopback port that nobody listens on now.
+_given_ports: set[int] = set()
 
-    Below Linux's range of outgoing ports, so that no client connection takes it while its server is down.
+
+def free_port() -> int:
+    """A loopback port that nobody listens on now, and that is given out once.
+
+    Below Linux's range of outgoing ports, so that no client connection takes it while its server is down, and
+    in a range of each worker's own, so that no server of another one does.
     """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    first = 20_000 + worker % 3 * 4_000
     while True:
-        port = random.randint(20_000, 32_000)
+        port = random.randrange(first, first + 4_000)
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
-            return port
+            if port not in _given_ports:
+                _given_ports.add(port)
+                return port
 
 
 class Server:
