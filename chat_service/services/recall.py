@@ -51,7 +51,7 @@ class Recall:
                 filling = await self._holes.read(chat_id, at)
                 if filling is None or filling.changes.epoch != self._epoch.value:
                     return
-                if filling.chat.version - at > READ_BACK:  # nobody here told where it stands
+                if not self._recent.knows(chat_id) and filling.chat.version - at > READ_BACK:
                     return
                 changes = filling.changes
                 others = [one.version for one in changes.participants]
@@ -61,7 +61,7 @@ class Recall:
                     messages, since, is_closed = [], max(others), True
                 messages += [one for one in changes.messages if one.row.version > since]
                 at = changes.to
-                if not changes.has_more:
+                if not changes.has_more or not self._recent.lacks(chat_id, at):
                     break
         except Unavailable:
             return  # each will ask for themselves, and be told

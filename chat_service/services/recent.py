@@ -75,6 +75,10 @@ class RecentChanges:
         chat.until = event.version
         self._add(kept)
 
+    def knows(self, chat_id: int) -> bool:
+        """Whether anything is kept of the chat."""
+        return chat_id in self._chats
+
     def lacks(self, chat_id: int, since: int) -> bool:
         """Whether it is worth the reading to know the chat from there on."""
         chat = self._chats.get(chat_id)

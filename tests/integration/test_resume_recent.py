@@ -157,6 +157,25 @@ async def test_what_was_not_told_is_read_once_for_all_who_come_back_together(
         assert counts == []
 
 
+async def test_what_lies_below_a_long_memory_is_read_once_too(
+    server: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chat_service.services.recall.READ_BACK", 100)
+    monkeypatch.setattr(server.services.resume, "_turns", Turns(1, TURN_WITHIN_S))
+    ann, ben = await people(server, 2)
+    chat_id = await a_group(ann, ben)
+    before = [await ann.say(chat_id, f"Before {number}") for number in range(5)]
+    async with ann.socket():
+        for number in range(110):
+            await ann.say(chat_id, f"Message {number}")
+        pages = await resume(ben, chat_id, 1)
+        assert pages == await read(ben, chat_id, 1)
+        async with reads_counted(server, monkeypatch) as counts:
+            again = await resume(ben, chat_id, before[-2]["version"])
+        assert again[0]["messages"][0] == before[-1]
+        assert sum(counts) <= len(again[1:]) * 100
+
+
 async def test_the_pages_of_long_absences_and_long_texts_are_the_same(server: Node) -> None:
     ann, ben = await people(server, 2)
     chat_id = await a_group(ann, ben)
