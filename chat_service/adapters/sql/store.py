@@ -326,14 +326,24 @@ def _mysql_engines(url: URL) -> tuple[AsyncEngine, AsyncEngine, AsyncEngine]:
 
 async def _open_mysql(**options: Any) -> Any:
     """Where the peer accepts and closes at once, as a proxy without a server behind it does, asyncmy raises
-    `RuntimeError` because the transport has lost its socket."""
+    `RuntimeError` because the transport has lost its socket.
+
+    Its `asyncio.wait_for` returns normally on Python 3.11 when a cancellation meets the finished connection
+    (cpython gh-86296): the caller would go on as if nobody had cancelled it.
+    """
     import asyncmy  # noqa: PLC0415 - only who needs it waits
     from asyncmy.errors import OperationalError  # noqa: PLC0415 - as above
 
+    task = asyncio.current_task()
+    asked_before = task.cancelling() if task else 0
     try:
-        return await asyncmy.connect(**options)
+        connection = await asyncmy.connect(**options)
     except RuntimeError as error:
         raise OperationalError(CLOSED_AT_ONCE, f"The connection was closed at once ({error})") from error
+    if task and task.cancelling() > asked_before:
+        connection.close()
+        raise asyncio.CancelledError
+    return connection
 
 
 def _prepare_mysql(connection: Any, _record: object) -> None:
