@@ -13,6 +13,7 @@ from chat_service.services.readiness import Readiness
 log = structlog.get_logger()
 
 RESTART_AFTER_S = 1.0
+ASK_AGAIN_S = 1.0
 
 
 class Supervisor:
@@ -40,9 +41,13 @@ class Supervisor:
         self.start(name, run)
 
     async def stop(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        """End every task. One that goes on is asked again: the drivers wait with `asyncio.wait_for`, which on
+        Python 3.11 may return as if nobody had cancelled it (cpython gh-86296)."""
+        running = set(self._tasks)
+        while running:
+            for task in running:
+                task.cancel()
+            _, running = await asyncio.wait(running, timeout=ASK_AGAIN_S)
 
     async def _keep_running(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
         while True:

@@ -123,7 +123,8 @@ class RedisBus:
         self._subscriptions.want(channel)
         if self.is_up:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._subscriptions.wait(channel), USER_WAIT_S)
+                async with asyncio.timeout(USER_WAIT_S):
+                    await self._subscriptions.wait(channel)
 
     def ignore_user(self, user_id: int) -> None:
         self._subscriptions.drop(self._channels.of_user(user_id))

@@ -211,7 +211,8 @@ class Run:
             wait_s = due_s - perf_counter()
             if wait_s > 0:
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._stop.wait(), wait_s)
+                    async with asyncio.timeout(wait_s):
+                        await self._stop.wait()
                 continue
             self._behind_s = max(self._behind_s, -wait_s)
             client, chat_id = senders[count % len(senders)]

@@ -76,7 +76,8 @@ async def get_metrics(services: ServicesDep) -> Response:
 
 async def _check(ping: Callable[[], Awaitable[None]]) -> str:
     try:
-        await asyncio.wait_for(ping(), _PING_TIMEOUT_S)
+        async with asyncio.timeout(_PING_TIMEOUT_S):
+            await ping()
     except (Unavailable, TimeoutError):
         return "down"
     return "ok"
