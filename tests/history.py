@@ -138,10 +138,10 @@ def pushes_come_in_order(past: Past) -> Iterator[str]:
     """By version on every connection, each once."""
     for connection in past.history.connections:
         for frame, before in _durable(connection):
-            if before is not None and frame["version"] <= before:
+            if frame["version"] <= before.pushed:
                 yield (
                     f"{connection.name} heard {frame['type']} with version {frame['version']} of chat "
-                    f"{frame['chat_id']} after version {before}."
+                    f"{frame['chat_id']} after version {before.pushed}."
                 )
 
 
@@ -153,29 +153,42 @@ def pushes_have_no_hole(past: Past) -> Iterator[str]:
         for frame, before in _durable(connection):
             if _is_own_end(frame, connection):
                 continue
-            if before is not None and frame["version"] > before + 1:
+            if before.known and frame["version"] > before.known + 1:
                 yield (
                     f"{connection.name} heard version {frame['version']} of chat {frame['chat_id']} right "
-                    f"after version {before}."
+                    f"after version {before.known}."
                 )
 
 
-def _durable(connection: Connection) -> Iterator[tuple[Json, int | None]]:
-    """Each push of a durable change, and the version that this connection had heard before it: None for the
-    first of a chat since the socket was opened, or since its user came back."""
-    heard: dict[int, int | None] = {}
+@dataclass
+class _Heard:
+    """The newest versions of a chat on a connection, since the socket was opened or its user came back."""
+
+    pushed: int = 0
+    """Brought by a push, or by `changes` that nobody had asked for."""
+    known: int = 0
+    """That, or where a `chat_created` began. One that answers a `resume` has been read from the store, which
+    may be ahead of the pushes: what it knows still comes once."""
+
+
+def _durable(connection: Connection) -> Iterator[tuple[Json, _Heard]]:
+    """Each push of a durable change, and what this connection had heard of its chat before it."""
+    heard: defaultdict[int, _Heard] = defaultdict(_Heard)
     for frame in connection.frames:
         kind, chat_id = frame["type"], frame.get("chat_id")
         if kind == "changes" and frame.get("ref") is None:
-            heard[chat_id] = max(heard.get(chat_id) or 0, frame["to"])
-        elif "version" in frame and kind not in {"chat_created", "resync_required"}:
-            yield frame, heard.get(chat_id)
-            has_left = _is_own_end(frame, connection)
-            heard[chat_id] = None if has_left else max(heard.get(chat_id) or 0, frame["version"])
+            before = heard[chat_id]
+            heard[chat_id] = _Heard(max(before.pushed, frame["to"]), max(before.known, frame["to"]))
         elif kind == "chat_gone":
-            heard[chat_id] = None
-        elif kind == "chat_created":  # the chat is read afresh, and goes on from there
-            heard[chat_id] = max(heard.get(chat_id) or 0, frame["version"])
+            heard.pop(chat_id, None)
+        elif kind == "chat_created":
+            heard[chat_id].known = max(heard[chat_id].known, frame["version"])
+        elif "version" in frame and kind != "resync_required":
+            before, version = heard[chat_id], frame["version"]
+            yield frame, before
+            has_left = _is_own_end(frame, connection)
+            new = _Heard() if has_left else _Heard(max(before.pushed, version), max(before.known, version))
+            heard[chat_id] = new
 
 
 def _is_own_end(frame: Json, connection: Connection) -> bool:

@@ -35,6 +35,11 @@ def a_push(kind: str, message: Json) -> Json:
     return {"type": kind, "chat_id": CHAT, "version": message["version"], "message": message}
 
 
+def a_beginning(version: int) -> Json:
+    """What a `resume` answers of a chat that its client does not know."""
+    return {"type": "chat_created", "chat_id": CHAT, "version": version, "chat": {}}
+
+
 ONE = a_message(1, ANN, 2, "one")
 TWO = a_message(2, BEN, 3, "two")
 THREE = a_message(3, ANN, 4, "three")
@@ -138,6 +143,14 @@ def test_a_clean_history_passes() -> None:
     assert check(History()) == []
 
 
+def test_what_was_read_for_a_resume_is_pushed_once_more() -> None:
+    past = a_history()
+    heard_by(past, "ben#1").insert(1, a_beginning(3))
+    assert check(past) == []
+    heard_by(past, "ben#1").insert(1, a_beginning(2))
+    assert check(past) == []
+
+
 def test_who_leaves_may_miss_what_came_right_before() -> None:
     past = a_history()
     del heard_by(past, "cem#1")[3:5]
@@ -170,6 +183,16 @@ def a_push_is_dropped(past: History) -> None:
 @breaks("pushes_come_in_order")
 def a_push_is_doubled(past: History) -> None:
     heard_by(past, "ben#1").insert(2, PUSHES[1])
+
+
+@breaks("pushes_come_in_order")
+def a_push_is_doubled_after_the_chat_was_read(past: History) -> None:
+    heard_by(past, "ben#1")[1:2] = [a_beginning(3), PUSHES[1], PUSHES[1]]
+
+
+@breaks("pushes_come_in_order")
+def a_push_comes_again_after_a_page(past: History) -> None:
+    heard_by(past, "ben#1").insert(6, PUSHES[5])
 
 
 @breaks("pushes_come_in_order")
