@@ -33,6 +33,24 @@ FIND_FOREIGN = """() => {
 }"""
 
 
+SCROLL = """(element, step) => new Promise((resolve) => {
+  element.scrollBy(0, step * element.clientHeight);
+  const latest = performance.now() + 5_000;
+  const look = () => {
+    const view = element.getBoundingClientRect();
+    const rows = [...element.querySelectorAll("[aria-posinset]")].map((row) => row.getBoundingClientRect());
+    const isAtTop = element.scrollTop <= 0;
+    const isAtEnd = element.scrollTop + element.clientHeight >= element.scrollHeight - 1;
+    const isDrawn = (isAtTop || rows.some(({top}) => top <= view.top))
+      && (isAtEnd || rows.some(({bottom}) => bottom >= view.bottom));
+    if (isDrawn || performance.now() > latest) setTimeout(resolve, 50);
+    else requestAnimationFrame(look);
+  };
+  requestAnimationFrame(look);
+})"""
+"""By a share of what is seen, and until the rows there are drawn."""
+
+
 async def is_clean(screen: Screen) -> None:
     assert await screen.page.evaluate(FIND_FOREIGN) == []
 
@@ -50,7 +68,7 @@ def is_marked_up(text: str) -> bool:
     return bool(re.search(r"[*_~`\[\]\\|]|^\s*(>|#|-|\d)|\n|https?:", text))
 
 
-async def read_all(screen: Screen, rows: Locator, scroller: Locator, *, step: int) -> dict[int, str]:
+async def read_all(screen: Screen, rows: Locator, scroller: Locator, *, step: float) -> dict[int, str]:
     """Scroll through a list of which only what is in view exists: the text of each row by its place from 1,
     followed by the addresses of its links."""
     seen: dict[int, str] = {}
@@ -63,13 +81,7 @@ async def read_all(screen: Screen, rows: Locator, scroller: Locator, *, step: in
         ])"""):
             seen.setdefault(place, text)
         await is_clean(screen)
-        await scroller.evaluate(
-            """(element, step) => new Promise((resolve) => {
-              element.scrollBy(0, step * element.clientHeight);
-              requestAnimationFrame(() => setTimeout(resolve, 50));
-            })""",
-            step,
-        )
+        await scroller.evaluate(SCROLL, step)
         still = still + 1 if len(seen) == known else 0
     return seen
 
@@ -93,7 +105,7 @@ async def test_in_messages(windows: Windows, service: Process) -> None:
     await ben.put(f"/chats/{chat_id}/read", {"seq": len(INJECTIONS)})
     screen = await windows.open(ben, f"/chats/{chat_id}")
     await screen.reads("The end.")
-    seen = await read_all(screen, screen.messages, screen.history, step=-1)
+    seen = await read_all(screen, screen.messages, screen.history, step=-0.6)
     assert len(seen) == len(INJECTIONS) + 1
     for place, text in enumerate(INJECTIONS, start=1):
         assert all(word in seen[place].lower() for word in words_of(text)), (text, seen[place])
@@ -150,7 +162,7 @@ async def test_in_titles_of_chats(windows: Windows, service: Process) -> None:
         await a_group(owner, other, name=title)
     screen = await windows.open(owner)
     await expect(screen.rows.first).to_be_visible()
-    seen = await read_all(screen, screen.rows, screen.rows.first.locator("../.."), step=1)
+    seen = await read_all(screen, screen.rows, screen.rows.first.locator("../.."), step=0.6)
     assert len(seen) == len(titles)
     for place, title in enumerate(reversed(titles), start=1):
         assert plain(title) in plain(seen[place])
