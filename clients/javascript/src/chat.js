@@ -239,8 +239,9 @@ export class Chat {
 
   /** Leaves a group; takes a direct chat out of the list until its next message. */
   async leave() {
+    const {cursor, lastSeq} = this;
     await this.#request("DELETE", `/chats/${this.id}`);
-    this.#account.sync.leave(this);
+    this.#account.sync.leave(this, {cursor, lastSeq});
   }
 
   // --- What is heard ----------------------------------------------------------------------------

@@ -13,6 +13,13 @@ const MAX_CURSORS = 2_000;
 const LIST_PAGE = 100;
 const RETRY_MS = 1_000;
 
+/**
+ * @typedef {object} Wanted
+ * @property {number} unread How many messages were unread before.
+ * @property {number} version What was known to exist before the read began.
+ * @property {boolean} isDirect It is known to be a direct chat, of which the list says whether it is hidden.
+ */
+
 export class Sync {
   /** The list has been read, so a chat that is not held is a new one. */
   isListed = false;
@@ -20,7 +27,7 @@ export class Sync {
   isLive = false;
   /** Frames of chats that are being read afresh. @type {Map<number, Frame[]>} */
   #reading = new Map();
-  /** Chats still to be read afresh, with how many messages were unread before. @type {Map<number, number>} */
+  /** Chats still to be read afresh. @type {Map<number, Wanted>} */
   #wanted = new Map();
   #isReading = false;
   /** Direct chats that are not in the list until their next message, with their cursors. @type {Map<number, number>} */
@@ -66,8 +73,16 @@ export class Sync {
     return this.#listing;
   }
 
-  /** The user has left it. @param {Chat} chat */
-  leave(chat) {
+  /**
+   * The user has left it.
+   * @param {Chat} chat @param {{cursor: number, lastSeq: number}} [before] what was held when the user asked for it
+   */
+  leave(chat, before = chat) {
+    if (chat.type === "direct" && chat.lastSeq > before.lastSeq) {
+      // Somebody wrote meanwhile, which may have brought it back.
+      this.#readAfresh(chat.id, before.cursor);
+      return;
+    }
     if (chat.type === "direct") this.#stubs.set(chat.id, chat.cursor);
     this.#account.remove(chat);
   }
@@ -230,11 +245,11 @@ export class Sync {
         this.#account.remove(chat);
         break;
       case "resync_required":
-        this.#readAfresh(chat.id);
+        this.#readAfresh(chat.id, frame.version);
         break;
       case "changes":
         if (frame.epoch === this.#account.epoch) this.#applyChanges(chat, frame);
-        else this.#readAfresh(chat.id);
+        else this.#readAfresh(chat.id, frame.to);
         break;
       default:
         if (frame.version > chat.cursor) this.#applyPush(chat, frame);
@@ -246,7 +261,7 @@ export class Sync {
     if (frame.type === "user_left" && frame.user_id === this.#account.me.id) {
       this.#account.remove(chat);
     } else if (frame.type === "chat_created") {
-      this.#readAfresh(chat.id);
+      this.#readAfresh(chat.id, frame.version);
     } else {
       chat.early.set(frame.version, frame);
       this.#applyEarly(chat);
@@ -368,16 +383,22 @@ export class Sync {
     } else if (version === undefined || version <= (cursor ?? -1)) {
       return;
     } else if (cursor === undefined || frame.type === "new_message" || frame.messages?.length) {
-      this.#readAfresh(chatId);
+      this.#readAfresh(chatId, version, frame.chat?.chat_type === "direct");
     } else {
       this.#stubs.set(chatId, version);
     }
   }
 
-  /** Forgets a chat and reads it; its frames wait meanwhile. @param {number} chatId */
-  #readAfresh(chatId) {
+  /**
+   * Forgets a chat and reads it; its frames wait meanwhile.
+   * @param {number} chatId @param {number} version that is known to exist @param {boolean} [isDirect]
+   */
+  #readAfresh(chatId, version, isDirect = false) {
     const chat = this.#account.chats.get(chatId);
-    if (!this.#wanted.has(chatId)) this.#wanted.set(chatId, chat?.unread ?? 0);
+    if (!this.#wanted.has(chatId)) {
+      const isKnown = chat?.type === "direct" || this.#stubs.has(chatId);
+      this.#wanted.set(chatId, {unread: chat?.unread ?? 0, version, isDirect: isDirect || isKnown});
+    }
     chat?.forget();
     this.#reading.set(chatId, []);
     void this.#readWanted();
@@ -416,16 +437,18 @@ export class Sync {
 
   /** @param {number} id @param {ListedChat|undefined} listed */
   async #finishReading(id, listed) {
-    const item = listed ?? (await this.#readItem(id));
-    const unread = this.#wanted.get(id);
-    if (unread === undefined) return;
+    const isHidden = !listed && this.#wanted.get(id)?.isDirect;
+    const item = listed ?? (isHidden ? null : await this.#readItem(id));
+    const wanted = this.#wanted.get(id);
+    if (wanted === undefined) return;
     if (item && item.epoch !== this.#account.epoch) throw new ChatError("resync_required");
     const held = this.#account.chats.get(id);
     if (item && (listed || item.chat_type === "group")) {
       this.#stubs.delete(id);
-      this.#tellMissedOf(this.#account.put(item), unread);
+      this.#tellMissedOf(this.#account.put(item), wanted.unread);
     } else {
-      if (item) this.#stubs.set(id, item.version);
+      // What has come since the list was read may have brought it back: that is above this version, and asks again.
+      if (item || isHidden) this.#stubs.set(id, wanted.version);
       if (held) this.#account.remove(held);
     }
     this.#takeWaiting(id);

@@ -284,6 +284,46 @@ test("A direct chat that was left comes back with its next message", async () =>
   assert.equal((await textsOf(chatOf(mai, mine.id))).at(-2), "before");
 });
 
+/**
+ * A `fetch` that keeps the answers to such requests back until some work is done.
+ * @param {string} method @param {(path: string) => boolean} isMeant @param {() => Promise<unknown>} work
+ * @returns {typeof globalThis.fetch}
+ */
+function answeringAfter(method, isMeant, work) {
+  return async (input, init) => {
+    const answer = await fetch(input, init);
+    if (init?.method === method && isMeant(new URL(String(input)).pathname)) await work();
+    return answer;
+  };
+}
+
+test("A message that comes while hidden chats are looked for brings its chat into the list", async () => {
+  const [mine, theirs] = await aDirect();
+  await sent(mine, "before");
+  await mine.leave();
+  let lists = 0;
+  const read = answeringAfter("GET", (path) => path.endsWith("/chats"), async () => {
+    // The first time it is the list itself, the second time the chats that it did not name.
+    if (++lists === 2) await sent(theirs, "in between");
+  });
+  const device = await anotherDevice(server.url, mai, {fetch: read});
+  await eventually(() => device.chats.get(mine.id)?.lastMessage?.content === "in between");
+  assert.equal(chatOf(device, mine.id).unread, 1);
+});
+
+test("A message that comes while its chat is hidden stays in view", async () => {
+  const [mine, theirs] = await aDirect();
+  await sent(mine, "before");
+  const hide = answeringAfter("DELETE", (path) => path.endsWith(`/chats/${mine.id}`), async () => {
+    await sent(theirs, "meanwhile");
+    await eventually(() => device.chats.get(mine.id)?.lastMessage?.content === "meanwhile");
+  });
+  const device = await anotherDevice(server.url, mai, {fetch: hide});
+  await chatOf(device, mine.id).leave();
+  await eventually(() => device.chats.get(mine.id)?.lastMessage?.content === "meanwhile");
+  await assertInStep(server.url, device);
+});
+
 test("A direct chat that was taken out of the list on another device goes at the next start", async () => {
   const device = {storage: new MemoryStorage(), tokenStore: tokenStore(), BroadcastChannel: null};
   const first = await aPerson(server.url, "Dung", device);
