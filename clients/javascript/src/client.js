@@ -90,6 +90,11 @@ export class ChatClient extends Emitter {
     return this.#account?.socket.retryAt ?? null;
   }
 
+  /** Why the service asked not to come back, as `too_many_connections` or `forbidden`; null unless it did. */
+  get stoppedBy() {
+    return this.#account?.socket.stoppedBy ?? null;
+  }
+
   get chats() {
     return this.#account?.chats ?? NO_CHATS;
   }

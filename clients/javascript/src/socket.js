@@ -30,6 +30,8 @@ export class Socket {
   state = "stopped";
   /** When it will try again, in ms since 1970. @type {number|null} */
   retryAt = null;
+  /** Why the server asked not to come back: the reason of the close. @type {string|null} */
+  stoppedBy = null;
   /** @type {WebSocket|null} */
   #socket = null;
   /** @type {Map<string, {resolve: (frame: Frame) => void, reject: (error: ChatError) => void, timer: any}>} */
@@ -70,12 +72,14 @@ export class Socket {
     if (this.#isWanted) return;
     this.#isWanted = true;
     this.#isResting = false;
+    this.stoppedBy = null;
     this.#attempts = 0;
     void this.#connect();
   }
 
   stop() {
     this.#isWanted = this.#isResting = false;
+    this.stoppedBy = null;
     this.#leave(1000);
     this.#set("stopped", null);
   }
@@ -120,10 +124,13 @@ export class Socket {
         reject(new ChatError("network", {detail: "Not connected."}));
         return;
       }
-      // A server that lives answers in time; another connection shall ask again.
-      const timer = setTimeout(() => this.drop(), ANSWER_MS);
-      this.#calls.set(ref, {resolve, reject, timer});
+      this.#calls.set(ref, {resolve, reject, timer: this.#beginPatience()});
     });
+  }
+
+  /** A server that lives answers in time; another connection shall ask again. */
+  #beginPatience() {
+    return setTimeout(() => this.drop(), ANSWER_MS);
   }
 
   async #connect() {
@@ -164,6 +171,15 @@ export class Socket {
     this.#on.onframe(frame);
     if (frame.type === "ack" || frame.type === "pong") this.#take(frame.ref)?.resolve(frame);
     else if (frame.type === "error") this.#take(frame.ref)?.reject(ChatError.ofFrame(frame));
+    else this.#prolong(frame.ref);
+  }
+
+  /** A part of a long answer. @param {string|null|undefined} ref */
+  #prolong(ref) {
+    const call = ref ? this.#calls.get(ref) : undefined;
+    if (!call) return;
+    clearTimeout(call.timer);
+    call.timer = this.#beginPatience();
   }
 
   /** @param {Frame} connected */
@@ -231,6 +247,7 @@ export class Socket {
     if (!comesBack) {
       this.#isWanted = false;
       this.#isResting = true;
+      this.stoppedBy = reason;
       this.#set("stopped", null);
       return;
     }
