@@ -44,6 +44,8 @@ export class Account {
   isDisposed = false;
   /** The user signed out: not even unsent text is kept. */
   isForgotten = false;
+  /** The user is signing out of all devices. */
+  isLeaving = false;
   /** @type {string|null} */
   epoch = null;
   /** @type {Chat[]|null} */
@@ -342,9 +344,12 @@ export class Account {
     try {
       await this.#ask(() => this.#around.session.refresh());
     } catch (error) {
-      if (this.socket.state !== "stopped" && !asChatError(error).endsSession) {
-        this.#renewal = setTimeout(() => void this.#renew(), RENEW_AGAIN_MS);
-      }
+      const {endsSession, retryAfterMs} = asChatError(error);
+      // Without a connection the next one asks for a token by itself.
+      if (endsSession || !this.socket.isOnline) return;
+      const pause = retryAfterMs ?? RENEW_AGAIN_MS * (1 + this.#around.random());
+      clearTimeout(this.#renewal);
+      this.#renewal = setTimeout(() => void this.#renew(), pause);
     }
   }
 }

@@ -164,8 +164,19 @@ export class ChatClient extends Emitter {
   }
 
   async signOutEverywhere() {
-    await this.#signedIn.request("POST", "/auth/logout-all");
+    const account = this.#signedIn;
+    account.isLeaving = true;
+    try {
+      await account.request("POST", "/auth/logout-all");
+    } catch (error) {
+      // This session's own end may have been heard before the answer.
+      if (!account.isDisposed) {
+        account.isLeaving = false;
+        throw error;
+      }
+    }
     await this.signOut();
+    await this.#storage.clear(account.textPrefix);
   }
 
   /** The devices that are signed in, the last used first. @returns {Promise<DeviceSession[]>} */
@@ -359,7 +370,7 @@ export class ChatClient extends Emitter {
   #sessionEnded(reason, account) {
     if (account !== this.#account) return;
     this.#session.forget();
-    void this.#leave(reason, account);
+    void this.#leave(account?.isLeaving ? "signed_out" : reason, account);
   }
 
   /** @param {string} reason @param {Account|null} account */

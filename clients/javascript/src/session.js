@@ -4,7 +4,7 @@
  * The refresh token is in a cookie that no script can read, or in the `TokenStore` of the application.
  */
 
-import {ChatError} from "./errors.js";
+import {ChatError, asChatError} from "./errors.js";
 
 /** @import {Rest} from "./rest.js" */
 /** @import {Tabs} from "./tabs.js" */
@@ -12,6 +12,9 @@ import {ChatError} from "./errors.js";
 
 /** How long a sign-in waits for what is still under way, and how long the end of a session may take. */
 const SETTLE_MS = 10_000;
+/** The service takes a used refresh token for ten seconds more: an answer that is lost must be asked for again
+ * within them. */
+const REFRESH_MS = 6_000;
 
 /** @typedef {{token: string, expiresAt: number, lifeMs: number, user: Me}} Access */
 
@@ -123,11 +126,21 @@ export class Session {
       if (this.access && this.access.token !== stale && this.#isFresh()) return this.access;
       const refreshToken = this.#store && (await this.#store.load());
       if (this.#store && !refreshToken) throw new ChatError("unauthenticated");
-      return this.#accept(this.#rest.call("POST", "/auth/refresh", {
+      return this.#accept(this.#askForNext({
         body: refreshToken ? {refresh_token: refreshToken} : undefined,
         withCookie: this.usesCookie,
       }));
     });
+  }
+
+  /** @param {import("./rest.js").Call} call */
+  async #askForNext(call) {
+    try {
+      return await this.#rest.call("POST", "/auth/refresh", {...call, timeoutMs: REFRESH_MS});
+    } catch (error) {
+      if (asChatError(error).code !== "network") throw error;
+      return this.#rest.call("POST", "/auth/refresh", call);
+    }
   }
 
   /** @param {Promise<any>} asked */
@@ -136,6 +149,11 @@ export class Session {
     const answer = await asked;
     if (generation !== this.#generation) throw new ChatError("session_revoked");
     await this.#store?.save(answer.refresh_token);
+    if (generation !== this.#generation) {
+      // Signed out while it was written, which takes a while where the device encrypts it.
+      await this.#store?.save(null);
+      throw new ChatError("session_revoked");
+    }
     const lifeMs = answer.expires_in * 1000;
     /** @type {Access} */
     const access = {token: answer.access_token, expiresAt: this.#now() + lifeMs, lifeMs, user: answer.user};

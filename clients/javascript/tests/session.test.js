@@ -232,6 +232,81 @@ test("The token is renewed before it ends, and the connection lives on", async (
   assert.equal(person.state, "signed-in");
 });
 
+test("A renewal that is refused is asked for again when the service says", async () => {
+  let refusals = 0;
+  let isRefused = false;
+  const real = shortening(fetch, () => ({seconds: 60, said: 3}));
+  /** @type {typeof globalThis.fetch} */
+  const busy = async (input, init) => {
+    if (!isRefused || !String(input).endsWith("/auth/refresh")) return real(input, init);
+    refusals++;
+    return new Response('{"code": "unavailable"}', {status: 503, headers: {"retry-after": "60"}});
+  };
+  const person = await aPerson(network.url, "Mai", {fetch: busy});
+  isRefused = true;
+  await eventually(() => refusals === 1);
+  await pause(6_000);
+  assert.deepEqual([refusals, person.connection], [1, "online"]);
+});
+
+test("A renewal whose answer was lost does not end the session", async () => {
+  const device = {storage: new MemoryStorage(), tokenStore: tokenStore(), BroadcastChannel: null};
+  const first = await aPerson(network.url, "Mai", device);
+  first.stop();
+  let lost = 0;
+  /** @type {typeof globalThis.fetch} */
+  const losing = async (input, init) => {
+    const answer = await fetch(input, init);
+    if (!String(input).endsWith("/auth/refresh") || lost++) return answer;
+    // It never comes, and nobody says so.
+    return new Promise((_, reject) => init?.signal?.addEventListener("abort", () => reject(init.signal?.reason)));
+  };
+  const again = keep(new ChatClient({url: network.url, session: "tokens", ...device, fetch: losing}));
+  assert.equal(await again.restore(), true);
+  again.start();
+  await live(again);
+  assert.deepEqual([lost, again.state], [2, "signed-in"]);
+});
+
+test("Who signs out while a token is being written has none afterwards", async () => {
+  const device = {storage: new MemoryStorage(), tokenStore: tokenStore(), BroadcastChannel: null};
+  const short = {seconds: 60, said: 3};
+  const person = await aPerson(network.url, "Mai", {...device, fetch: shortening(fetch, () => short)});
+  const {save} = device.tokenStore;
+  let written = 0;
+  device.tokenStore.save = async function (token) {
+    if (token === null) return save.call(this, token);
+    written++;
+    await pause(400);
+    await save.call(this, token);
+    written++;
+  };
+  await eventually(() => written === 1, "it is renewed");
+  await person.signOut();
+  await eventually(() => written === 2 && device.tokenStore.token === null);
+  await pause(200);
+  assert.equal(person.state, "signed-out");
+});
+
+test("Signing out everywhere is a sign-out also where its own end is heard first", async () => {
+  const browser = aBrowser();
+  /** @type {string[]} */
+  const reasons = [];
+  const late = async (/** @type {any} */ input, /** @type {any} */ init) => {
+    const answer = await browser.jar.fetch(input, init);
+    if (String(input).endsWith("/auth/logout-all")) await eventually(() => tab.state === "signed-out");
+    return answer;
+  };
+  const tab = aTab(network.url, browser, {fetch: late});
+  await register(tab, "mai");
+  tab.on("signed-out", ({reason}) => reasons.push(reason));
+  const chat = await tab.openDirect(idOf(an));
+  chat.setDraft("for nobody else");
+  await tab.signOutEverywhere();
+  assert.deepEqual(reasons, ["signed_out"]);
+  assert.deepEqual(await keysOf(browser.storage), []);
+});
+
 test("A token that ends sooner than the client thinks is renewed when it is refused", async () => {
   // A clock that is wrong: the client believes in its token for a quarter of an hour.
   let choice = /** @type {{seconds: number, said: number}|null} */ ({seconds: -1, said: 900});
