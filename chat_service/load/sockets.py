@@ -55,20 +55,22 @@ class SocketClient(asyncio.Protocol):
     # --- Out --------------------------------------------------------------------------------------
 
     def send(self, texts: list[bytes]) -> None:
-        if self._transport is not None:
-            self._transport.write(
-                b"".join(part for text in texts for part in (_header(0x81, len(text)), text))
-            )
+        """Whatever is sent after the end is lost, as what was on its way then."""
+        self._write(b"".join(part for text in texts for part in (_header(0x81, len(text)), text)))
 
     def close(self) -> None:
         """Say goodbye; the listener hears the end as of any other."""
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(_header(0x88, 2) + (1000).to_bytes(2, "big"))
+        self._write(_header(0x88, 2) + (1000).to_bytes(2, "big"))
+        if self._transport is not None:
             self._transport.close()
 
     def abort(self) -> None:
         if self._transport is not None:
             self._transport.abort()
+
+    def _write(self, data: bytes) -> None:
+        if self._transport is not None and not self._transport.is_closing():  # uvloop raises then
+            self._transport.write(data)
 
     # --- In ---------------------------------------------------------------------------------------
 
@@ -141,12 +143,12 @@ class SocketClient(asyncio.Protocol):
             if head & 0x80:
                 texts.append(b"".join(self._parts))
                 self._parts = []
-        elif opcode == _PING and self._transport is not None:
-            self._transport.write(_header(0x8A, len(payload)) + payload)
+        elif opcode == _PING:
+            self._write(_header(0x8A, len(payload)) + payload)
         elif opcode == _CLOSE and self._transport is not None:
             code = int.from_bytes(payload[:2], "big") if len(payload) >= 2 else 1005
             self._end = (code, payload[2:].decode(errors="replace"))
-            self._transport.write(_header(0x88, len(payload)) + payload)
+            self._write(_header(0x88, len(payload)) + payload)
             self._transport.close()
 
     def _fail(self, reason: str) -> None:

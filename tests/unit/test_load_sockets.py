@@ -108,6 +108,15 @@ def test_pings_are_answered_and_fragments_put_together() -> None:
     assert transport.written == b"\x8a\x84\0\0\0\0beat"
 
 
+def test_what_is_sent_after_the_end_is_lost() -> None:
+    client, transport, _ = connect()
+    transport.close()
+    before = transport.written
+    client.send([b"late"])
+    client.close()
+    assert transport.written == before
+
+
 def test_the_servers_goodbye_is_answered_and_told() -> None:
     client, transport, listener = connect()
     client.data_received(answer(transport) + frame(0x88, (1012).to_bytes(2, "big") + b"server_restarting"))
