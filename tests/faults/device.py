@@ -79,6 +79,8 @@ class Device:
         self.url = url
         self.is_open = False
         self.is_reading = True
+        self._is_served = False
+        """Something was answered on this connection; one that was taken and got nothing is a failed one."""
         self.closes: list[tuple[int, str]] = []
         self._chats = {chat_id: _Chat(version) for chat_id, version in chats.items()}
         self._watch = watch
@@ -170,6 +172,7 @@ class Device:
 
     def _begin(self) -> None:
         self._ended.clear()
+        self._is_served = False
         self._told_s = None
         self._refs = {}
         self.record = Connection(f"{self.person.id}#{len(self._past) + 1}", self.person.id)
@@ -187,7 +190,7 @@ class Device:
             self._ended.set()
 
     async def _stay(self) -> bool:
-        """Until the connection ends; whether there was one."""
+        """Until the connection ends; whether it was of any use."""
         began_s = self._loop.time()
         while not self._ended.is_set():
             with contextlib.suppress(TimeoutError):
@@ -195,13 +198,13 @@ class Device:
                     await self._ended.wait()
             if not self.is_open and self._loop.time() - began_s > OPEN_S:
                 self._socket.abort()
-        was_open, self.is_open = self.is_open, False
+        self.is_open = False
         for asked in self._refs.values():
             asked.request.is_unknown = True
         for chat in self._chats.values():
             chat.early.clear()
             chat.is_resuming = False
-        return was_open
+        return self._is_served
 
     def _connect(self, frame: Json) -> None:
         if self._epoch not in (None, frame["epoch"]):
@@ -292,6 +295,7 @@ class Device:
             self._take_push(self._chats[chat_id], frame, now_s)
 
     def _take_ack(self, frame: Json, now_s: float) -> None:
+        self._is_served = True
         asked = self._refs.pop(frame["ref"], None)
         if asked is None:
             if frame["ref"].startswith("resume"):

@@ -250,11 +250,11 @@ Not played here: MySQL and later releases of MongoDB; and connections to MongoDB
 while its members live, because nodes find the members by their own addresses, between which no proxy stands.
 
 Everybody sends when a message is due, whatever happens, with a key, until it is acknowledged; connects
-again after 0.1 to 0.3 s, and up to 5 s when that fails; and resumes. A client leaves a connection that
-owes it an answer for {answer} s, or on which nothing at all came for {silent} s. One time in {changes}
-somebody edits or deletes a message of their own in place of sending one ({changed:,} were acknowledged),
-and all the while the owner of one group after the other removes somebody and lets them in again
-({returned:,} times).
+again after 0.1 to 0.3 s, and up to 5 s when that fails or got no answer; and resumes. A client leaves a
+connection that owes it an answer for {answer} s, or on which nothing at all came for {silent} s. One time
+in {changes} somebody edits or deletes a message of their own in place of sending one ({changed:,} were
+acknowledged), and all the while the owner of one group after the other removes somebody and lets them in
+again ({returned:,} times).
 
 The judge is the history checker of the tests (`tests/history.py`), over all that was sent and heard, what
 everybody holds at the end, a final read of both stores, the logs of nodes, HAProxy and stores, in which no
