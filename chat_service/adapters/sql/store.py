@@ -55,6 +55,7 @@ CALL_TIMEOUT_S = 5.0
 _CONTENTION = frozenset({1205, 1213, 1020, 3101})
 """Lock wait timed out, deadlock, record changed since last read, undone by another member of a replication
 group: the same work may succeed at once."""
+_LOST = frozenset({1040, 1047, 1053, 1129, 1130, 1180, 1203, 1226, 1927, 3169})
 _ATTEMPTS = 6
 SILENT_IN_TRANSACTION_S = 5
 SILENT_S = 15
@@ -266,11 +267,13 @@ def _is_contention(error: DBAPIError) -> bool:
 
 
 def _is_lost(error: DBAPIError) -> bool:
-    """The connection broke, could not be made, or the server is going down (1053, 1927, 2xxx)."""
+    """The connection broke (2xxx, 3169), or a COMMIT was answered with neither yes nor no (1180). There are
+    too many connections (1040, 1203, 1226), or the host is not let in (1129, 1130). The server is going down
+    (1053, 1927), or apart from its cluster (1047)."""
     code = _code(error)
     return (
         error.connection_invalidated
-        or (code is not None and (2000 <= code < 3000 or code in (1040, 1053, 1927)))
+        or (code is not None and (2000 <= code < 3000 or code in _LOST))
         or "disk I/O error" in str(error.orig)
         or "unable to open database" in str(error.orig)
     )
@@ -282,8 +285,9 @@ def _is_overdue(error: DBAPIError) -> bool:
 
 
 def _is_refused(error: DBAPIError) -> bool:
-    """The server lets us not in, does not have our database, or gives us too few rights there."""
-    return _code(error) in (1044, 1045, 1049, 1142, 1698)
+    """The server lets us not in, does not have our database, gives us too few rights there, or wants another
+    password (1820, 1862)."""
+    return _code(error) in (1044, 1045, 1049, 1142, 1698, 1820, 1862)
 
 
 def _takes_no_writes(error: DBAPIError) -> bool:
@@ -306,6 +310,7 @@ def _mysql_engines(url: URL) -> tuple[AsyncEngine, AsyncEngine, AsyncEngine]:
         "pool_timeout": 4,
         "pool_recycle": 1800,
         "max_overflow": 0,
+        "hide_parameters": True,  # of a statement that fails: addresses, hashes of passwords
     }
     # Every transaction is ended by its own `begin()`, so the pool need not send a ROLLBACK after each COMMIT.
     writes, sends = (
@@ -372,7 +377,7 @@ def _limit_silence(connection: Any, _record: object) -> None:
 
 
 def _sqlite_engines(url: URL) -> tuple[AsyncEngine, AsyncEngine]:
-    shared: dict[str, Any] = {"max_overflow": 0, "pool_timeout": 4}
+    shared: dict[str, Any] = {"max_overflow": 0, "pool_timeout": 4, "hide_parameters": True}
     writes = create_async_engine(url, pool_size=1, **shared)
     reads = create_async_engine(
         url, pool_size=4, isolation_level="AUTOCOMMIT", skip_autocommit_rollback=True, **shared
