@@ -25,7 +25,7 @@ from chat_service.adapters.presence_memory import MemoryPresence
 from chat_service.adapters.sockets import open_socket
 from chat_service.adapters.sql.migrate import upgrade
 from chat_service.adapters.sql.store import SqlMetadataStore
-from chat_service.adapters.sqlite_file import FileInUse, lock_for_serving
+from chat_service.adapters.sqlite_file import FileInUse, create_private, lock_for_serving
 from chat_service.domain.clock import Clock, system_clock
 from chat_service.domain.errors import Unavailable
 from chat_service.domain.ids import new_id
@@ -128,7 +128,11 @@ def build_services(
     settings: Settings, own_clock: Clock = system_clock, reached: Callable[[str], None] = pass_by
 ) -> Services:
     """Everything a node consists of, connected to nothing yet. Tests give `reached`; see `Sender`."""
-    key, clock = settings.load_secret_key(), StoreClock(own_clock)
+    try:
+        key = settings.load_secret_key()
+    except ValueError as error:
+        raise StartupError(str(error)) from error
+    clock = StoreClock(own_clock)
     epoch, metrics, readiness, node_id = Epoch(), Metrics(), Readiness(), new_id()
     bus, presence = open_bus(settings, node_id, metrics), open_presence(settings, node_id)
     metadata = SqlMetadataStore(settings.metadata_url, observe=metrics.observe_store("metadata"))
@@ -286,6 +290,8 @@ async def open_metadata_store(settings: Settings) -> AsyncIterator[SqlMetadataSt
     """The metadata store alone, for commands that run beside a serving node. Raises `StartupError`."""
     store = SqlMetadataStore(settings.metadata_url)
     try:
+        if settings.is_embedded:
+            create_private(Path(str(make_url(settings.metadata_url).database)))
         await store.connect()
         await _check_schema(store, settings)
         yield store

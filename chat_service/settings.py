@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
+import tempfile
 import warnings
 from enum import StrEnum
 from ipaddress import ip_network
@@ -143,18 +145,34 @@ class Settings(BaseSettings):
         return self.metadata_url.startswith("sqlite")
 
     def load_secret_key(self) -> bytes:
-        """The key of all tokens. In development it is made once and kept below the data directory."""
+        """The key of all tokens. In development it is made once and kept below the data directory.
+
+        Raises `ValueError` where that file does not hold one."""
         given = self.secret_key.get_secret_value()
         if given:
             return given.encode()
         path = self.data_dir / "secret.key"
         self.data_dir.mkdir(parents=True, exist_ok=True)
-        try:
-            with open(path, "x", opener=_private) as file:
-                file.write(secrets.token_hex(32))
-        except FileExistsError:
-            pass
-        return path.read_text().strip().encode()
+        if not path.exists():
+            _make_secret_key(path)
+        key = path.read_text().strip().encode()
+        if len(key) < MIN_SECRET_BYTES:
+            raise ValueError(f"{path} holds no key; remove it, and everybody has to sign in again")
+        return key
+
+
+def _make_secret_key(path: Path) -> None:
+    """It has its name once it is whole and on the disk; where another process is faster, its key is taken."""
+    descriptor, draft = tempfile.mkstemp(prefix=f"{path.name}.", dir=path.parent)  # for its owner alone
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_hex(32))
+            file.flush()
+            os.fsync(file.fileno())
+        with contextlib.suppress(FileExistsError):
+            os.link(draft, path)
+    finally:
+        Path(draft).unlink()
 
 
 def _is_metadata_address(url: str) -> bool:
@@ -195,7 +213,3 @@ def _is_address(url: str) -> bool:
         return parts.scheme == "unix" or bool(parts.hostname and parts.port != 0 and is_numbered)
     except ValueError:  # the port is no number
         return False
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -59,3 +60,10 @@ def test_commands_on_an_empty_folder_that_is_served_from_share_its_store(tmp_pat
         assert [sign_in(process, name) for name in ("ann", "ben", "cat", "dan")] == ids
     finally:
         process.kill()
+
+
+def test_a_command_that_comes_first_makes_a_private_store(tmp_path: Path) -> None:
+    process = Process(tmp_path / "data")
+    create_user(process, "ann")
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in process.data_dir.glob("metadata.db*")}
+    assert set(modes.values()) == {0o600}, modes

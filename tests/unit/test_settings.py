@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import stat
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -87,3 +89,19 @@ def test_a_password_that_makes_an_address_unreadable_is_not_repeated(values: dic
 )
 def test_addresses_of_servers_are_taken(values: dict[str, Any]) -> None:
     assert read(**values)
+
+
+def test_a_key_is_made_once_for_its_owner_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    key = read(data_dir=folder).load_secret_key()
+    assert len(key) == 64
+    assert read(data_dir=folder).load_secret_key() == key
+    assert [path.name for path in folder.iterdir()] == ["secret.key"]
+    assert stat.S_IMODE((folder / "secret.key").stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("kept", ["", "\n", "too short"])
+def test_a_file_without_a_key_is_refused(tmp_path: Path, kept: str) -> None:
+    (tmp_path / "secret.key").write_text(kept)
+    with pytest.raises(ValueError, match=r"secret\.key holds no key"):
+        read(data_dir=tmp_path).load_secret_key()
