@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.security import OAuth2PasswordRequestForm
 
-from chat_service.domain.errors import InvalidCredentials, TokenExpired, Unauthenticated
+from chat_service.domain.errors import InvalidCredentials, TokenExpired, Unauthenticated, Unavailable
 from chat_service.domain.models import Caller
 from chat_service.domain.names import refusal
 from chat_service.domain.views import me_view, session_view
@@ -18,6 +18,7 @@ from chat_service.routes.dependencies import (
     CallerDep,
     DeviceDep,
     ServicesDep,
+    find_address,
     get_caller,
 )
 from chat_service.routes.middleware import API_PREFIX
@@ -62,6 +63,8 @@ async def logout(request: Request, services: ServicesDep, token: BearerDep) -> R
     """End the session of the access token, or in cookie mode that of the cookie."""
     cookie = request.cookies.get(COOKIE) if is_cookie_mode(request) else None
     caller = await _find_caller(request, services, token, has_cookie=bool(cookie))
+    if caller is None:
+        services.limits.take_address_request(find_address(request))
     if cookie:
         await services.sessions.logout_by_refresh(cookie)
     if caller is not None:
@@ -112,7 +115,11 @@ async def issue_ticket(caller: CallerDep, services: ServicesDep) -> JsonResponse
 async def sign_in(services: Services, name: str, password: str, device: Device) -> SignedIn:
     """Log in within the limits; see `Limits.take_login`."""
     services.limits.take_login(device.ip, name)
-    signed_in = await services.accounts.login(name, password, device)
+    try:
+        signed_in = await services.accounts.login(name, password, device)
+    except Unavailable:
+        services.limits.return_login(device.ip, name)
+        raise
     services.limits.forgive_login(device.ip, name)
     return signed_in
 

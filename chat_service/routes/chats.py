@@ -42,6 +42,7 @@ async def create_chat(
     idempotency_key: str | None = Header(default=None),
 ) -> JsonResponse:
     """Create a group, or the direct chat with somebody; 200 where it exists already."""
+    services.limits.take_new_chat(caller.id, len(body.participant_ids))
     wish = NewChat(ChatType(body.chat_type), body.name, tuple(body.participant_ids), idempotency_key)
     chat, is_new = await services.chats.create_chat(caller, wish)
     location = {"Location": f"{API_PREFIX}/chats/{chat.id}"}

@@ -36,6 +36,7 @@ async def add_participants(
     chat_id: ChatId, body: AddParticipantsIn, caller: CallerDep, services: ServicesDep
 ) -> JsonResponse:
     """Add people to a group; answers with everybody in it. For its owner and admins."""
+    services.limits.take_additions(caller.id, len(body.user_ids))
     return _answer(await services.participants.add_participants(caller, chat_id, body.user_ids))
 
 

@@ -72,7 +72,9 @@ async def _admit(websocket: WebSocket, services: Services) -> Caller | None:
         if not services.readiness.is_draining:
             _check_origin(websocket, services)
             async with services.openings.take():
-                return await _authenticate(websocket, services)
+                caller = await _authenticate(websocket, services)
+            services.limits.take_handshake(caller.id)
+            return caller
         await websocket.close(1012, "server_restarting")
     except ChatError as error:
         await refuse_socket(websocket, error)

@@ -93,3 +93,33 @@ def test_nothing_is_limited_when_switched_off() -> None:
     assert count_passed(lambda: limits.take_login("192.0.2.1", "anna")) == 5000
     limits.forgive_login("192.0.2.1", "anna")
     assert count_passed(lambda: limits.take_user_request(7)) == 5000
+
+
+def test_the_addresses_of_one_ipv6_network_are_one(limits: Limits) -> None:
+    assert count_passed(lambda: limits.take_registration("2001:db8:0:1::1")) == 30
+    assert count_passed(lambda: limits.take_registration("2001:db8:0:1:ffff::2")) == 0
+    assert count_passed(lambda: limits.take_registration("2001:db8:0:2::1")) == 30
+    assert count_passed(lambda: limits.take_registration("192.0.2.9")) == 30
+    assert count_passed(lambda: limits.take_registration("::ffff:192.0.2.9")) == 0
+
+
+def test_a_login_that_nobody_could_judge_is_no_guess(limits: Limits) -> None:
+    def meet_an_outage() -> None:
+        limits.take_login("192.0.2.1", "anna")
+        limits.return_login("192.0.2.1", "anna")
+
+    assert count_passed(meet_an_outage) == 60
+    limits.return_login("192.0.2.2", "nobody")
+    assert count_passed(lambda: limits.take_login("192.0.2.2", "anna")) == 10
+
+
+def test_somebody_makes_300_chats_and_adds_ten_thousand_people_a_minute(limits: Limits) -> None:
+    assert count_passed(lambda: limits.take_new_chat(7, 1)) == 300
+    assert count_passed(lambda: limits.take_additions(8, 2_500)) == 4
+    assert count_passed(lambda: limits.take_new_chat(8, 1)) == 0
+    assert count_passed(lambda: limits.take_additions(9, 4_999)) == 2
+
+
+def test_somebody_opens_300_sockets_a_minute(limits: Limits) -> None:
+    assert count_passed(lambda: limits.take_handshake(7)) == 300
+    assert count_passed(lambda: limits.take_handshake(8)) == 300
