@@ -201,6 +201,7 @@ class Fanout:
             self._recent.clear()
             for connection in self._manager.list_all():
                 connection.close(1012, "epoch_changed")
+            self._streams.forget_all()
 
     async def close_all(self) -> None:
         """Tell every client that the server restarts, spread their return, and close in batches."""

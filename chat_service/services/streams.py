@@ -124,6 +124,16 @@ class Streams:
             self._forget_if_idle(chat_id)
             self._run_aside(self._admit(connection.user_id, chat_id))
 
+    def forget_all(self) -> None:
+        """Versions have begun anew: what was delivered says nothing of what is still to come."""
+        for stream in self._streams.values():
+            if stream.filling is not None:
+                stream.filling.cancel()
+            for connection in stream.listeners:
+                self._manager.leave(connection, stream.chat_id)
+            self._bus.ignore_chat(stream.chat_id)
+        self._streams.clear()
+
     def close(self, connection: Connection) -> None:
         """Take a socket out of all of its chats."""
         for chat_id in list(connection.chats):

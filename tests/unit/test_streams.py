@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import TypeVar
 
 import orjson
@@ -51,6 +52,27 @@ async def test_a_batch_of_one_chat_is_one_write_for_a_socket(world: World) -> No
     world.hear(*await world.changes(ann, chat_id, 10))
     assert isinstance(listening.socket, RecordingSocket)
     assert (listening.socket.writes, versions(listening)) == (1, list(range(2, 12)))
+
+
+async def test_after_a_new_epoch_versions_begin_where_the_store_stands(world: World) -> None:
+    ann, ben = await world.user(), await world.user()
+    chat_id = await world.group(ann, ben)
+    before = await world.listen(ann)
+    world.hear(*await world.changes(ann, chat_id, 3))
+    # A backup is restored, and a connection of before has not ended yet.
+    await world.services.metadata.transact(lambda unit: go_back(unit, chat_id))
+    world.streams.forget_all()
+    after = await world.listen(ben)
+    world.hear(*await world.changes(ann, chat_id, 2))
+    assert versions(after) == [2, 3]
+    assert versions(before) == [2, 3, 4]
+    world.streams.close(before)
+    world.streams.close(after)
+
+
+async def go_back(unit: Unit, chat_id: int) -> None:
+    (chat,) = await unit.chats.get_chats([chat_id])
+    await unit.chats.update_chat(replace(chat, version=1))
 
 
 # --- Handshakes ---------------------------------------------------------------------------------------
