@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import structlog
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from chat_service import __version__
 from chat_service.adapters.sockets import DirectProtocol
@@ -31,6 +32,45 @@ DRAIN_TIMEOUT_S = 6.0
 GRACE_S = 5
 """For requests that uvicorn still answers. With the longest `CHAT_DRAIN_SECONDS`, eight seconds of closing
 and these two, a node ends within 30 s."""
+
+
+UNREAD_CHECK_S = 30.0
+UNREAD_LEAST_BYTES = 32 * 1024
+"""A client that takes less of an answer within that time is cut off: what it leaves unread is our memory."""
+
+
+class PatientProtocol(HttpToolsProtocol):
+    """uvicorn's protocol for HTTP, for clients that do not read."""
+
+    _unread_timer: asyncio.TimerHandle | None = None
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._check_later()
+
+    def resume_writing(self) -> None:
+        self._stop_checking()
+        super().resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_checking()
+        super().connection_lost(exc)
+
+    def _check_later(self) -> None:
+        unread = self.transport.get_write_buffer_size()
+        self._stop_checking()
+        self._unread_timer = self.loop.call_later(UNREAD_CHECK_S, self._check_unread, unread)
+
+    def _check_unread(self, before: int) -> None:
+        if self.transport.get_write_buffer_size() > before - UNREAD_LEAST_BYTES:
+            self.transport.abort()
+        else:
+            self._check_later()
+
+    def _stop_checking(self) -> None:
+        if self._unread_timer is not None:
+            self._unread_timer.cancel()
+            self._unread_timer = None
 
 
 class NodeServer(uvicorn.Server):
@@ -90,6 +130,7 @@ def make_config(
         app,
         host=settings.host,
         port=settings.port,
+        http=PatientProtocol,
         ws=ws,
         ws_max_size=FRAME_BYTES,
         ws_ping_interval=HEARTBEAT_S,
