@@ -323,7 +323,12 @@ class Load:
             has_more = True
             while has_more:
                 since = device.stand_at(chat_id)
-                answer = await http.get(f"/chats/{chat_id}/changes", params={"since": since, "limit": 100})
+                try:
+                    answer = await http.get(
+                        f"/chats/{chat_id}/changes", params={"since": since, "limit": 100}
+                    )
+                except httpx2.TransportError:  # as any other request, it is asked again
+                    continue
                 if answer.status_code == 200:
                     device.take_page(answer.json())
                     has_more = answer.json()["has_more"]
