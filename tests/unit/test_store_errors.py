@@ -1,4 +1,4 @@
-"""What the servers refuse in passing is `unavailable`; everything else that they refuse is a defect of ours."""
+"""What the servers refuse in passing is `unavailable`; whatever else they refuse is a defect of ours."""
 
 from __future__ import annotations
 
