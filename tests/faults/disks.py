@@ -30,12 +30,16 @@ async def fill_the_disk_of_mongodb(course: Course) -> None:
     at_s = course.now_s()
     make_room = await off(_leave_no_room, stage.disk_of_mongodb, victim)
     await off(_wait_for_end, victim)
+    waited_s = max(device.waits_s(course.now_s()) for device in course.load.devices)
     await off(stage.mongodb.get_primary)
     course.struck(at_s)
     await off(make_room)
     await off(victim.kill)
     await off(victim.start)
-    course.note(f"{_how(stage.disk_of_mongodb)}; the primary ended, and another one was elected.")
+    course.note(
+        f"{_how(stage.disk_of_mongodb)}; the primary ended when somebody had waited for {waited_s:.1f} s, "
+        "and another one was elected."
+    )
 
 
 async def fill_the_disk_of_mariadb(course: Course) -> None:

@@ -73,6 +73,7 @@ WHY = {
     ),
     "SIGSTOP of MariaDB": _BACKLOG,
     "the host of MariaDB unplugged": _BACKLOG,
+    "the disk of MariaDB full": _BACKLOG,
     "the host of a node unplugged": Reason(
         20,
         "Nobody is told of a death like this one. HAProxy gives up a connection on which it has sent without "
