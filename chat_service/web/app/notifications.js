@@ -15,6 +15,8 @@ import { client, session } from "./state.js";
 
 const VISIBLE_LOCK = "chat.visible";
 const BODY_CHARS = 200;
+/** So long after the first tab no other one tells of the same message. */
+const TOLD_FOR_MS = 10_000;
 
 export function areNotificationsSupported() {
   return "Notification" in globalThis;
@@ -66,7 +68,8 @@ function closeRead() {
 }
 
 async function notify(chat, message) {
-  if (!areNotificationsSupported() || Notification.permission !== "granted" || (await isSeenInAnotherTab())) return;
+  if (message.is_deleted || !areNotificationsSupported() || Notification.permission !== "granted") return;
+  if ((await isSeenInAnotherTab()) || !(await isFirstToTell(chat, message))) return;
   if (!client.chats.get(chat.id)?.unread) return;
   const title = chatTitle(chat);
   const text = summarise(message.content, BODY_CHARS);
@@ -118,6 +121,18 @@ async function isSeenInAnotherTab() {
   } catch {
     return false;
   }
+}
+
+/** Of several hidden tabs one tells: the one that is first to hold a lock with the message's name. */
+function isFirstToTell(chat, message) {
+  return new Promise((resolve) => {
+    const told = navigator.locks?.request(`chat.told.${chat.id}.${message.seq}`, { ifAvailable: true }, (lock) => {
+      resolve(lock !== null);
+      return lock && new Promise((release) => setTimeout(release, TOLD_FOR_MS));
+    });
+    if (told) told.catch(() => resolve(true));
+    else resolve(true);
+  });
 }
 
 function iconAddress() {

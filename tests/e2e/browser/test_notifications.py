@@ -43,6 +43,10 @@ async def shows(screen: Screen, *bodies: str) -> None:
     raise AssertionError(f"{shown} was shown")
 
 
+async def shown_by(*screens: Screen) -> list[str]:
+    return [body for screen in screens for body in await screen.page.evaluate("shown.map((one) => one.body)")]
+
+
 async def test_what_comes_while_nobody_looks_is_notified(windows: Windows, service: Process) -> None:
     ann, ben = await a_user(service), await a_user(service)
     chat_id = await a_direct_chat(ann, ben)
@@ -75,6 +79,39 @@ async def test_what_comes_while_nobody_looks_is_notified(windows: Windows, servi
             return
         await asyncio.sleep(0.05)
     raise AssertionError("what was read on another device is still shown")
+
+
+async def test_two_hidden_tabs_tell_of_a_message_once_and_of_a_deleted_one_not_at_all(
+    windows: Windows, service: Process
+) -> None:
+    ann, ben = await a_user(service), await a_user(service)
+    chat_id = await a_direct_chat(ann, ben)
+    await ben.say(chat_id, "Seen in the list")
+    first = await windows.open(ann)
+    await first.context.add_init_script(RECORD)
+    await first.page.goto("/settings/notifications")
+    await first.page.get_by_role("switch").check()
+    await shows(first, first.words("notifications.sample"))
+    second = await windows.open_tab(first.context)
+    for screen in (first, second):
+        await screen.page.goto("/")
+        await screen.page.evaluate("async () => { await navigator.serviceWorker.ready; }")
+        await expect(screen.page).to_have_title(re.compile(r"^\(1\) "))
+        await screen.page.evaluate(HIDE)
+    async with first.offline():
+        await first.is_told("connection.offline")
+        gone = await ben.say(chat_id, "Better not")
+        await ben.delete(f"/messages/{gone['id']}", 200)
+    for screen in (first, second):
+        await screen.is_online()
+        await expect(screen.page).to_have_title(re.compile(r"^\(2\) "))
+    await ben.say(chat_id, "Are you there?")
+    for _ in range(WAIT_MS // 50):
+        if await shown_by(first, second):
+            break
+        await asyncio.sleep(0.05)
+    await asyncio.sleep(1)  # for one too many
+    assert await shown_by(first, second) == ["Are you there?"]
 
 
 async def test_the_text_of_a_message_is_copied_as_it_was_written(windows: Windows, service: Process) -> None:
