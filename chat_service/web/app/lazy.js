@@ -42,6 +42,12 @@ export function lazy(load, name) {
   };
   loaders.push(start);
 
+  const retry = async () => {
+    await start();
+    // Some browsers keep the failure of a module for as long as the page lives (whatwg/html#10327).
+    if (failed.value && (await isServed())) location.reload();
+  };
+
   return function Lazy(props) {
     // It may have failed when the page was idle, and fails here until the network is back.
     useLayoutEffect(() => {
@@ -52,11 +58,19 @@ export function lazy(load, name) {
     if (component.value) return html`<${component.value.type} ...${props} />`;
     if (failed.value) {
       return html`<${EmptyState} icon="offline" title=${t("lazy.failedTitle")} text=${t("lazy.failedText")}>
-        <${Button} variant="primary" onClick=${start}>${t("action.tryAgain")}</${Button}>
+        <${Button} variant="primary" onClick=${retry}>${t("action.tryAgain")}</${Button}>
       </${EmptyState}>`;
     }
     return html`<div class="loading"><${Spinner} /></div>`;
   };
+}
+
+async function isServed() {
+  try {
+    return (await fetch(import.meta.url, { cache: "no-store" })).ok;
+  } catch {
+    return false;
+  }
 }
 
 /**

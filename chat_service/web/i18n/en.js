@@ -32,6 +32,7 @@ export default {
   "connection.connecting": "Connecting…",
   "connection.offline": "Offline. What you write is sent later.",
   "connection.unreachable": "Reconnecting. What you write is kept.",
+  "connection.forbidden": "The server takes no connection from this address. Tell whoever runs it.",
   "connection.stopped": "Paused here, because it is open in many other places.",
   "connection.start": "Continue here",
 

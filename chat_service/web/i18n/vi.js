@@ -32,6 +32,7 @@ export default {
   "connection.connecting": "Đang kết nối…",
   "connection.offline": "Ngoại tuyến. Tin nhắn sẽ được gửi sau.",
   "connection.unreachable": "Đang kết nối lại. Tin nhắn vẫn được giữ.",
+  "connection.forbidden": "Máy chủ không nhận kết nối từ địa chỉ này. Hãy báo cho người quản trị.",
   "connection.stopped": "Đã tạm dừng ở đây vì ứng dụng đang mở ở nhiều nơi khác.",
   "connection.start": "Tiếp tục ở đây",
 

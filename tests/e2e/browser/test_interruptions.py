@@ -153,6 +153,21 @@ async def test_one_tab_too_many_comes_to_rest_and_goes_on_when_told_to(
     ).to_have_count(0)
 
 
+async def test_a_server_that_does_not_take_the_pages_address_says_so(
+    windows: Windows, service: Process
+) -> None:
+    """As behind a proxy that hands on another host; here its refusal is sent in its place."""
+    screen = await windows.open(await a_user(service))
+
+    async def refuse(socket: WebSocketRoute) -> None:
+        await socket.close(code=4003, reason="forbidden")
+
+    await screen.context.route_web_socket("**/api/**", refuse)
+    await screen.page.reload()
+    await screen.is_told("connection.forbidden")
+    await expect(screen.button("connection.start")).to_have_count(0)
+
+
 async def test_a_name_that_could_not_be_read_comes_with_the_network(
     windows: Windows, service: Process
 ) -> None:
@@ -209,6 +224,10 @@ async def test_a_part_that_could_not_be_loaded_comes_with_the_network(
     async with screen.page.expect_event("requestfailed", lambda request: "account-pages" in request.url):
         await screen.page.reload()
     await ann.post("/auth/logout-all", status=204)
+    await screen.sees("lazy.failedTitle")
+    # Some browsers keep the failure for as long as the page lives: then only another page helps.
+    async with screen.page.expect_event("load"):
+        await screen.button("action.tryAgain").click()
     await screen.sees("lazy.failedTitle")
     await screen.context.unroute(part)
     async with screen.offline():

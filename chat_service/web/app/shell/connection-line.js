@@ -31,6 +31,9 @@ export function ConnectionLine({ floating }) {
 
 function Words({ state }) {
   if (state === "connecting") return html`<${Spinner} /> <span>${t("connection.connecting")}</span>`;
+  if (client.stoppedBy === "forbidden") {
+    return html`<${Icon} name="offline" size=${16} /> <span>${t("connection.forbidden")}</span>`;
+  }
   if (state === "stopped") {
     // Too many pages of one person: the oldest comes to rest and does not push others out by itself.
     return html`<span>${t("connection.stopped")}</span>
