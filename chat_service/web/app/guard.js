@@ -1,13 +1,13 @@
 /**
  * Keeps route and session together: who is not signed in is led to the sign-in page and afterwards back to where
- * they were; who is signed in does not see that page. Dialogs end with the place that they were opened in.
+ * they were; who is signed in does not see that page. Menus and dialogs end with the place that they were opened in.
  */
 
 import { effect, untracked } from "@preact/signals";
 import { currentPath, navigate } from "./router.js";
 import { paths } from "./routes.js";
 import { me, route, session } from "./state.js";
-import { closeAllDialogs } from "./ui/index.js";
+import { closeAllDialogs, closeMenu } from "./ui/index.js";
 
 /** Called once, before the first rendering. */
 export function installGuard() {
@@ -16,6 +16,7 @@ export function installGuard() {
   effect(() => {
     route.value;
     session.value;
+    untracked(closeMenu);
     untracked(closeAllDialogs);
   });
 

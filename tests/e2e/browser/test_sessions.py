@@ -159,6 +159,41 @@ async def test_signing_in_in_one_tab_signs_the_other_in(windows: Windows, servic
     await second.open_chat("Two tabs")
 
 
+async def test_the_next_person_does_not_begin_where_the_last_one_was(
+    windows: Windows, service: Process
+) -> None:
+    ann, ben = await a_user(service), await a_user(service)
+    chat_id = await a_group(ann, ben, name="Both are in it")
+    for number in range(60):
+        await ann.say(chat_id, f"Line {number}.")
+    await ben.put(f"/chats/{chat_id}/read", {"seq": 60})
+    screen = await windows.open(ann, f"/chats/{chat_id}")
+    await screen.reads("Line 59.")
+    await screen.history.evaluate("element => { element.scrollTop = 0; }")
+    await expect(screen.message("Line 0.")).to_be_in_viewport()
+    await screen.sign_out()
+    await screen.sign_in(ben.username, ben.password)
+    await screen.open_chat("Both are in it")
+    await expect(screen.message("Line 59.")).to_be_in_viewport()
+
+
+async def test_a_menu_ends_with_the_place_that_it_was_opened_in(windows: Windows, service: Process) -> None:
+    ann, ben = await a_user(service), await a_user(service)
+    chat_id = await a_direct_chat(ann, ben)
+    await ben.say(chat_id, "Hold on to me")
+    screen = await windows.open(ann)
+    menu = screen.page.get_by_role("menu")
+    await screen.open_chat(ben.username)
+    await screen.open_menu("Hold on to me")
+    await screen.page.go_back()
+    await expect(menu).to_have_count(0)
+    await screen.open_chat(ben.username)
+    await screen.open_menu("Hold on to me")
+    await ann.post("/auth/logout-all", status=204)
+    await screen.is_signed_out()
+    await expect(menu).to_have_count(0)
+
+
 async def test_the_profile_is_what_others_see(windows: Windows, service: Process) -> None:
     ann, ben = await a_user(service), await a_user(service)
     await a_direct_chat(ann, ben)

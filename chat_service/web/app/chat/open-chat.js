@@ -38,6 +38,7 @@ export class OpenChat {
   current = signal(/** @type {number | null} */ (null));
   /** The row that gets the focus as soon as it is drawn. @type {number | null} */
   focusWanted = null;
+  #readerId = me.peek()?.id;
   /** Ids of messages whose long text was opened. */
   #openedTexts = new Set();
   #ends = [];
@@ -90,7 +91,8 @@ export class OpenChat {
     for (const end of this.#ends) end();
     this.announcer.stop();
     this.chat.setTyping(false);
-    places.set(this.chat.id, this.view.anchor);
+    // It may have stopped because they signed out, and the next person does not stand where they stood.
+    if (me.peek()?.id === this.#readerId) places.set(this.chat.id, this.view.anchor);
   }
 
   /** Shows the whole of a long text, which goes on where the reader is. */

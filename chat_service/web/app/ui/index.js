@@ -36,7 +36,7 @@ export { EmptyState } from "./empty-state.js";
 export { ChoiceList, SearchField, Switch, TextField } from "./field.js";
 export { Icon } from "./icon.js";
 export { isComposing } from "./is-composing.js";
-export { openMenu } from "./menu.js";
+export { closeMenu, openMenu } from "./menu.js";
 export { useRovingFocus } from "./roving-focus.js";
 export { Skeleton, Spinner } from "./skeleton.js";
 export { announce, showToast } from "./toast.js";

@@ -47,6 +47,11 @@ export function openMenu({ anchor, items, label, onClose }) {
   return close;
 }
 
+/** For when what the menu is about is gone. */
+export function closeMenu() {
+  closeOpenMenu?.();
+}
+
 function Menu({ anchor, items, label, close }) {
   const menu = useRef(/** @type {HTMLElement | null} */ (null));
   useRovingFocus(menu, { selector: "[role^=menuitem]:not([aria-disabled])", wrap: true, typeAhead: true });
