@@ -74,6 +74,12 @@ WHY = {
     "SIGSTOP of MariaDB": _BACKLOG,
     "the host of MariaDB unplugged": _BACKLOG,
     "the disk of MariaDB full": _BACKLOG,
+    "the disk of the MongoDB primary full": Reason(
+        20,
+        "The new primary is elected 10 s after the old one has ended, and a majority takes writes 1 s later, "
+        "when the other member has found it. What was due meanwhile, some 1,100 messages, is then asked for "
+        "at once, on two cores that also start the member anew.",
+    ),
     "the host of a node unplugged": Reason(
         20,
         "Nobody is told of a death like this one. HAProxy gives up a connection on which it has sent without "
@@ -251,11 +257,11 @@ Not played here: MySQL and later releases of MongoDB; and connections to MongoDB
 while its members live, because nodes find the members by their own addresses, between which no proxy stands.
 
 Everybody sends when a message is due, whatever happens, with a key, until it is acknowledged; connects
-again after 0.1 to 0.3 s, and up to 5 s when that fails or got no answer; and resumes. A client leaves a
+again after 0.1 to 0.3 s, and up to 5 s when that fails or brings no answer; and resumes. A client leaves a
 connection that owes it an answer for {answer} s, or on which nothing at all came for {silent} s. One time
-in {changes} somebody edits or deletes a message of their own in place of sending one ({changed:,} were
-acknowledged), and all the while the owner of one group after the other removes somebody and lets them in
-again ({returned:,} times).
+in {changes} somebody edits or deletes a message of their own in place of sending one
+({changed:,} were acknowledged), and all the while the owner of one group after the other removes somebody
+and lets them in again ({returned:,} times).
 
 The judge is the history checker of the tests (`tests/history.py`), over all that was sent and heard, what
 everybody holds at the end, a final read of both stores, the logs of nodes, HAProxy and stores, in which no
