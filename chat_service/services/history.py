@@ -24,6 +24,8 @@ log = structlog.get_logger()
 
 PAGE_CHARS = 128 * 1024
 """A page of changes ends early above this much text, so that no frame of it grows beyond bounds."""
+PEOPLE_TOGETHER = 500
+"""Participants on a page of changes, unless one version has more: some 120 kB."""
 TEXTS_TOGETHER = 100
 """Texts of different pages that are read at once."""
 HIDES_TOLD_AGAIN = 1000
@@ -278,6 +280,8 @@ async def _find_changes(
         participants: list[Participant] = []
         if changed.versions:
             participants = await unit.participants.list_changed(chat.id, since=since, bound=to)
+            to = min(to, _end_of_people(participants, to))
+            participants = [one for one in participants if one.version <= to]
         pages[chat.id] = ChangesFound(
             chat=chat,
             since=since,
@@ -289,6 +293,14 @@ async def _find_changes(
             told=[one for one in mine if one.version <= to] if chat.id in told else None,
         )
     return pages
+
+
+def _end_of_people(participants: Sequence[Participant], to: int) -> int:
+    """Up to which version a page goes, that it may not hold thousands of them; the first version is whole."""
+    if len(participants) <= PEOPLE_TOGETHER:
+        return to
+    versions = sorted(one.version for one in participants)
+    return max(versions[0], versions[PEOPLE_TOGETHER] - 1)
 
 
 async def _find_told(

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from chat_service.domain.models import MAX_ID
+from chat_service.services import history
 from chat_service.services.ports.metadata import Unit
 from tests.builders import TestUser, a_direct_chat, a_group, a_user
 from tests.integration.people import a_crowd, people, without_request_id
@@ -231,6 +232,23 @@ async def test_a_version_of_two_hundred_people_is_on_one_page(server: Node) -> N
     assert [(one["user_id"], one["left_at"] is not None) for one in page["participants"]] == [
         (crowd[0], True)
     ]
+
+
+async def test_pages_of_many_people_end_early(server: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(history, "PEOPLE_TOGETHER", 3)
+    ann, ben = await people(server, 2)
+    crowd = await a_crowd(server, 12)
+    group = await a_group(ann, ben)
+    for some in (crowd[:2], crowd[2:7], crowd[7:8], crowd[8:9], crowd[9:]):
+        await ann.post(f"/chats/{group}/participants", {"user_ids": some}, 200)
+    await ann.say(group, "after")
+
+    found = await pages(ann, group)
+    told = [[one["user_id"] for one in page["participants"]] for page in found]
+    assert [page["to"] for page in found] == [1, 2, 3, 5, 7]
+    assert told == [[ann.id, ben.id], crowd[:2], crowd[2:7], crowd[7:9], crowd[9:]]
+    assert [len(page["messages"]) for page in found] == [0, 0, 0, 0, 1]
+    assert [page["from"] for page in found] == [0, 1, 2, 3, 5]
 
 
 async def test_positions_are_told_of_everybody_in_a_group_of_up_to_a_hundred(server: Node) -> None:
