@@ -62,6 +62,8 @@ class PatientProtocol(HttpToolsProtocol):
         self._unread_timer = self.loop.call_later(UNREAD_CHECK_S, self._check_unread, unread)
 
     def _check_unread(self, before: int) -> None:
+        if self.transport.get_protocol() is not self:  # it has become a socket, which has bounds of its own
+            return
         if self.transport.get_write_buffer_size() > before - UNREAD_LEAST_BYTES:
             self.transport.abort()
         else:
