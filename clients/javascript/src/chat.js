@@ -99,6 +99,15 @@ export class Chat {
     return this.participants ?? [];
   }
 
+  /**
+   * Ids of those in it who are online now, oneself among them. Of people whom one has no direct chat with the
+   * service does not tell when that changes.
+   * @returns {Promise<number[]>}
+   */
+  async listOnline() {
+    return (await this.#request("GET", `/chats/${this.id}/online`)).user_ids;
+  }
+
   // --- Messages ---------------------------------------------------------------------------------
 
   /** @param {number} seq @returns {StoredMessage|undefined} undefined where it is hidden, or not loaded */

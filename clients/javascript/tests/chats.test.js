@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import {after, before, test} from "node:test";
 import {ChatClient, MemoryStorage} from "../src/index.js";
-import {aPerson, anotherDevice, assertInStep, chatOf, eventually, idOf, keep, live, messageOf, nameOf, pause, refused, stopAll, textsOf} from "./people.js";
+import {PASSWORD, aName, aPerson, anotherDevice, assertInStep, chatOf, eventually, idOf, keep, live, messageOf, nameOf, pause, refused, stopAll, textsOf} from "./people.js";
 import {tokenStore} from "./platform.js";
 import {Server} from "./server.js";
 
@@ -238,6 +238,16 @@ test("Who is online is known again after a reconnect, without being looked for o
   mai.start();
   await eventually(() => shown === true);
   forget();
+});
+
+test("Who of a group is online can be asked for", async () => {
+  const [group] = await aGroup("Online");
+  const away = keep(new ChatClient({url: server.url, session: "tokens"}));
+  const username = aName("away");
+  await away.register({username, email: `${username}@example.org`, password: PASSWORD});
+  await group.addParticipants([idOf(away)]);
+  const online = await group.listOnline();
+  assert.deepEqual(online.sort((a, b) => a - b), [mai, an, binh].map(idOf).sort((a, b) => a - b));
 });
 
 test("Who was looked for is known to be online as soon as there is a chat", async () => {
