@@ -72,6 +72,17 @@ async def test_a_group_is_made_and_everybody_hears_of_it(windows: Windows, servi
     await expect(readers).to_contain_text(users[1].username)
 
 
+async def test_who_of_the_group_is_online_is_seen_also_without_a_direct_chat(
+    windows: Windows, service: Process
+) -> None:
+    group = await an_open_group(windows, service)
+    _, ben, cem = group.people
+    await group.ann.open_details()
+    online = group.ann.words("presence.online")
+    await expect(group.ann.member(ben.username)).to_contain_text(online)
+    await expect(group.ann.member(cem.username)).not_to_contain_text(online)
+
+
 async def test_a_new_name_and_new_people_are_seen_at_once(windows: Windows, service: Process) -> None:
     group = await an_open_group(windows, service)
     ann, ben = group.ann, group.ben

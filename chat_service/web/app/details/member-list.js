@@ -1,24 +1,26 @@
 /** The people of a group with their roles, oneself first, and a menu of what one may do with each of them. */
 
 import { html } from "htm/preact";
-import { useMemo, useState } from "preact/hooks";
+import { useEffect, useMemo, useState } from "preact/hooks";
 import { openDirectChat } from "../chats/open-direct-chat.js";
 import { errorSentence } from "../errors.js";
 import { t } from "../i18n.js";
 import { displayName, matchesPerson } from "../names.js";
 import { PersonFace } from "../people/person-row.js";
-import { chatRevision, client, locale, me } from "../state.js";
+import { chatRevision, client, connection, locale, me } from "../state.js";
 import { announce, confirmAction, openMenu, SearchField, showToast, VirtualList } from "../ui/index.js";
 import { mayRemove, rolesToGive } from "./rules.js";
 
 const ROW_REM = 3.5;
 const SEARCH_FROM = 12;
+const LOOK_AGAIN_MS = 20_000;
 const RANKS = { owner: 0, admin: 1, member: 2 };
 const ROLE_ICONS = { owner: "crown", admin: "shield", member: "person" };
 
 export function MemberList({ chat }) {
   chatRevision(chat.id).value;
   const [query, setQuery] = useState("");
+  const online = useOnline(chat);
   const everybody = useSorted(chat.participants);
   const shown = query.trim()
     ? everybody.filter((one) => matchesPerson(one, query))
@@ -36,13 +38,31 @@ export function MemberList({ chat }) {
       keyOf=${(one) => one.user_id}
       rowHeight=${ROW_REM}
       label=${t("details.peopleTitle")}
-      renderRow=${(one, attributes) => html`<${MemberRow} chat=${chat} member=${one} attributes=${attributes} />`}
+      renderRow=${(one, attributes) => html`<${MemberRow}
+        chat=${chat}
+        member=${one}
+        wasOnline=${online.has(one.user_id)}
+        attributes=${attributes}
+      />`}
       footer=${!shown.length && html`<p class="list-note" role="status">${t("people.noneFound", { query: query.trim() })}</p>`}
     />
   `;
 }
 
-function MemberRow({ chat, member, attributes }) {
+/** Nobody is told who of a group comes and goes: it is looked at now and then while the list is shown. */
+function useOnline(chat) {
+  const [online, setOnline] = useState(/** @type {ReadonlySet<number>} */ (new Set()));
+  const isConnected = connection.value.state === "online";
+  useEffect(() => {
+    const look = () => chat.listOnline().then((ids) => setOnline(new Set(ids)), () => setOnline(new Set()));
+    look();
+    const timer = setInterval(() => document.hidden || look(), LOOK_AGAIN_MS);
+    return () => clearInterval(timer);
+  }, [chat, isConnected]);
+  return online;
+}
+
+function MemberRow({ chat, member, wasOnline, attributes }) {
   const isMe = member.user_id === me.value?.id;
   const items = isMe ? [] : actionsFor(chat, member);
   const name = displayName(member);
@@ -51,11 +71,11 @@ function MemberRow({ chat, member, attributes }) {
   const note = isMe ? t("chat.you") : undefined;
   if (!items.length) {
     return html`<div class="person person--still" tabindex="-1" ...${attributes}>
-      <${PersonFace} user=${member} note=${note}>${role}</${PersonFace}>
+      <${PersonFace} user=${member} note=${note} wasOnline=${wasOnline && !isMe}>${role}</${PersonFace}>
     </div>`;
   }
   return html`<button type="button" class="person" aria-haspopup="menu" aria-expanded="false" ...${attributes} onClick=${open}>
-    <${PersonFace} user=${member} note=${note}>${role}</${PersonFace}>
+    <${PersonFace} user=${member} note=${note} wasOnline=${wasOnline}>${role}</${PersonFace}>
   </button>`;
 }
 

@@ -7,13 +7,16 @@ import { client, presenceRevision } from "../state.js";
 import { UserAvatar, UserText } from "../ui/index.js";
 
 /**
- * @param {{user: {id?: number, user_id?: number, username: string, full_name: string | null}, note?: string, children?: unknown}} props
- *   `note` instead of the username in the second line
+ * @param {{
+ *   user: {id?: number, user_id?: number, username: string, full_name: string | null}, note?: string,
+ *   wasOnline?: boolean, children?: unknown,
+ * }} props `note` instead of the username in the second line; `wasOnline` at the last look, for whoever is not
+ *   told of
  */
-export function PersonFace({ user, note, children }) {
+export function PersonFace({ user, note, wasOnline = false, children }) {
   const userId = user.id ?? user.user_id;
   presenceRevision(userId).value;
-  const isOnline = client.isOnline(userId) === true;
+  const isOnline = client.isOnline(userId) ?? wasOnline;
   return html`
     <${UserAvatar} user=${user} size="small" online=${isOnline} />
     <span class="person__names">
