@@ -74,6 +74,24 @@ async function isServed() {
 }
 
 /**
+ * Says that something could not be loaded, and loads it when the reader asks for it once more.
+ *
+ * @param {() => Promise<unknown>} load rejects when it could not be loaded
+ */
+export function offerRetry(load) {
+  const retry = async () => {
+    try {
+      await load();
+    } catch {
+      // As above: where the server is there, another page helps.
+      if (await isServed()) location.reload();
+      else offerRetry(load);
+    }
+  };
+  showToast(t("lazy.failedText"), { tone: "danger", action: { label: t("action.tryAgain"), onSelect: retry } });
+}
+
+/**
  * A dialog whose module is loaded later.
  *
  * @template {Record<string, unknown>} M
@@ -85,7 +103,7 @@ export function lazyDialog(load, name) {
   let isOpen = false;
   loaders.push(() => load().catch(() => {}));
 
-  return async (props = {}) => {
+  const open = async (props) => {
     if (isOpen) return;
     isOpen = true;
     try {
@@ -96,11 +114,13 @@ export function lazyDialog(load, name) {
           isOpen = false;
         },
       );
-    } catch {
+    } catch (error) {
       isOpen = false;
-      showToast(t("lazy.failedText"), { tone: "danger" });
+      throw error;
     }
   };
+
+  return (props = {}) => open(props).catch(() => offerRetry(() => open(props)));
 }
 
 /** Runs something that nobody waits for: chats, and the history of the one that is open, come first. */

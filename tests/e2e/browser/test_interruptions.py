@@ -233,3 +233,39 @@ async def test_a_part_that_could_not_be_loaded_comes_with_the_network(
     async with screen.offline():
         pass
     await screen.is_signed_out()
+
+
+async def test_a_dialog_that_could_not_be_loaded_is_opened_when_asked_for_again(
+    windows: Windows, service: Process
+) -> None:
+    screen = await windows.open(await a_user(service), service_workers="block")
+    part = "**/new-chat-dialog.js"
+    await screen.context.route(part, lambda route: route.abort("internetdisconnected"))
+    await screen.page.reload()
+    await screen.button("newChat.title").first.click()
+    await screen.sees("lazy.failedText")
+    # As for any part: where it fails again, only another page helps.
+    async with screen.page.expect_event("load"):
+        await screen.button("action.tryAgain").click()
+    await screen.button("newChat.title").first.click()
+    await screen.sees("lazy.failedText")
+    await screen.context.unroute(part)
+    await screen.button("action.tryAgain").click()
+    await expect(screen.dialog("newChat.title")).to_be_visible()
+
+
+async def test_a_language_that_could_not_be_loaded_is_spoken_when_asked_for_again(
+    windows: Windows, service: Process
+) -> None:
+    screen = await windows.open(await a_user(service), "/settings/appearance", service_workers="block")
+    vietnamese = screen.page.get_by_text("Tiếng Việt", exact=True)
+    words = "**/i18n/vi.js"
+    await screen.context.route(words, lambda route: route.abort("internetdisconnected"))
+    await vietnamese.click()
+    await screen.sees("lazy.failedText")
+    async with screen.page.expect_event("load"):
+        await screen.button("action.tryAgain").click()
+    await screen.is_signed_in()  # in English still
+    await screen.context.unroute(words)
+    await vietnamese.click()
+    await expect(screen.page.get_by_role("heading", name="Giao diện")).to_be_visible()

@@ -1,7 +1,8 @@
 /** The choice of the language; each is written in itself, so that it can be found in the wrong one. */
 
 import { html } from "htm/preact";
-import { t } from "../i18n.js";
+import { loadLanguage, preferredLanguage, t } from "../i18n.js";
+import { offerRetry } from "../lazy.js";
 import { setChosenLanguage } from "../preferences.js";
 import { locale } from "../state.js";
 import { ChoiceList } from "../ui/index.js";
@@ -18,6 +19,13 @@ export function LanguageChoice({ hideLabel }) {
     hideLabel=${hideLabel}
     value=${locale.value}
     options=${NAMES}
-    onChange=${setChosenLanguage}
+    onChange=${choose}
   />`;
+}
+
+/** Loads it too: one that could not be loaded before is chosen already, so nothing else would. */
+function choose(language) {
+  setChosenLanguage(language);
+  const load = () => loadLanguage(preferredLanguage());
+  load().catch(() => offerRetry(load));
 }
