@@ -262,6 +262,20 @@ async def test_a_menu_stays_when_the_keyboard_on_the_screen_goes(windows: Window
     await expect(screen.composer).to_be_focused()
 
 
+async def test_a_menu_closes_when_the_browser_asks_for_it(windows: Windows, service: Process) -> None:
+    """As for Back on a phone; here for Escape, which the menu itself hears only while it has the focus."""
+    ann = await a_user(service)
+    screen = await windows.open(ann, viewport=PHONE, has_touch=True)
+    own = screen.page.get_by_role("button", name=screen.words("shell.ownMenu", name=ann.username))
+    menu = screen.page.get_by_role("menu")
+    for _ in range(2):
+        await own.tap()
+        await expect(menu.get_by_role("menuitem").first).to_be_focused()
+        await screen.page.evaluate("document.activeElement.blur()")
+        await screen.page.keyboard.press("Escape")
+        await expect(menu).to_have_count(0)
+
+
 async def test_a_dialog_closes_by_a_click_beside_it_and_by_nothing_less(
     windows: Windows, service: Process
 ) -> None:

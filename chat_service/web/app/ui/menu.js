@@ -68,10 +68,15 @@ function Menu({ anchor, items, label, close }) {
     const outside = (event) => !menu.current?.contains(event.target) && close();
     // The keyboard of a touch screen goes when the menu takes the focus, which changes the size of the window.
     const replace = () => menu.current && placeMenu(menu.current, anchor);
+    // So that Back on a phone closes the menu, and does not leave the chat under it.
+    const { CloseWatcher } = /** @type {any} */ (globalThis);
+    const watcher = CloseWatcher && new CloseWatcher();
+    watcher?.addEventListener("close", close);
     addEventListener("pointerdown", outside, true);
     addEventListener("resize", replace);
     addEventListener("blur", close);
     return () => {
+      watcher?.destroy();
       removeEventListener("pointerdown", outside, true);
       removeEventListener("resize", replace);
       removeEventListener("blur", close);
