@@ -63,8 +63,6 @@ async def logout(request: Request, services: ServicesDep, token: BearerDep) -> R
     """End the session of the access token, or in cookie mode that of the cookie."""
     cookie = request.cookies.get(COOKIE) if is_cookie_mode(request) else None
     caller = await _find_caller(request, services, token, has_cookie=bool(cookie))
-    if caller is None:
-        services.limits.take_address_request(find_address(request))
     if cookie:
         await services.sessions.logout_by_refresh(cookie)
     if caller is not None:
@@ -173,8 +171,10 @@ def _is_loopback(request: Request) -> bool:
 async def _find_caller(
     request: Request, services: Services, token: str | None, *, has_cookie: bool
 ) -> Caller | None:
-    """The caller; with a cookie the access token may be missing or have expired."""
+    """The caller; with a cookie the access token may be missing or have expired. Whoever has none counts
+    against the address, as `get_caller` counts all that it refuses."""
     if token is None and has_cookie:
+        services.limits.take_address_request(find_address(request))
         return None
     try:
         return await get_caller(request, services, token)
