@@ -25,6 +25,9 @@ from tests.servers import Redis
 
 pytestmark = pytest.mark.timeout(120)
 
+WITHOUT_REDIS_S = 5
+"""Whatever the machine does besides: everything acts on every node within it."""
+
 
 @pytest.fixture(scope="module")
 def _cluster(joined_settings: Settings) -> Iterator[Cluster]:
@@ -212,10 +215,11 @@ async def test_without_redis_everything_goes_on_a_little_later_and_is_fast_again
         took.append(await within(there, "user_left", chat_id=other_id))
         print("without Redis:", [round(one, 2) for one in took])
         assert median(took) < 1
+        assert max(took) < WITHOUT_REDIS_S
         began_s = time.monotonic()
         await end_sessions(eve, "logout")
         assert await revoked.closed() == (4001, "session_revoked")
-        assert time.monotonic() - began_s < 5
+        assert time.monotonic() - began_s < WITHOUT_REDIS_S
 
         await asyncio.to_thread(redis.start)
         await cluster.are_joined()
@@ -295,4 +299,5 @@ async def test_two_nodes_without_redis_are_slow_and_not_wrong_and_say_so(
                 took.append(await within(there, "changes", chat_id=chat_id))
             print("with two buses of their own:", [round(one, 2) for one in took])
             assert median(took) < 1
+            assert max(took) < WITHOUT_REDIS_S
     assert "CHAT_REDIS_URL is empty" in "".join(capfd.readouterr())
