@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import signal
 import socket
 from collections.abc import Iterator
@@ -163,5 +164,8 @@ def serve(settings: Settings) -> None:
     app = create_app(settings)
     config = make_config(app, settings)
     server = NodeServer(config, app.state.services)
+    # Modules, models and routes stay as long as the process: no collection needs to look at them again.
+    gc.freeze()
+    gc.enable()
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
         runner.run(run_node(server, app.state.services))
