@@ -34,7 +34,8 @@ GRACE_S = 5
 """For requests that uvicorn still answers. With the longest `CHAT_DRAIN_SECONDS`, eight seconds of closing
 and these two, a node ends within 30 s."""
 
-
+YOUNG_OBJECTS = 20_000
+"""Before the youngest are searched for garbage. A few sends make 700, as Python has it, and use them all."""
 UNREAD_CHECK_S = 30.0
 UNREAD_LEAST_BYTES = 32 * 1024
 """A client that takes less of an answer within that time is cut off: what it leaves unread is our memory."""
@@ -166,6 +167,7 @@ def serve(settings: Settings) -> None:
     server = NodeServer(config, app.state.services)
     # Modules, models and routes stay as long as the process: no collection needs to look at them again.
     gc.freeze()
+    gc.set_threshold(YOUNG_OBJECTS, 10, 10)
     gc.enable()
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
         runner.run(run_node(server, app.state.services))
