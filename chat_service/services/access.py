@@ -30,10 +30,7 @@ async def access_locked_chat(unit: Unit, chat_id: int, user_id: int) -> tuple[Ch
 
 async def access_message(unit: Unit, message_id: UUID, user_id: int) -> MessageRow:
     """A message of a chat that the caller is in and that the caller has not hidden."""
-    row = await unit.messages.find_message(message_id)
+    row = await unit.messages.find_visible(message_id, user_id)
     if row is None:
-        raise NotFound
-    me = await unit.participants.find_participant(row.chat_id, user_id)
-    if me is None or not me.is_present or await unit.messages.is_hidden(user_id, row.chat_id, row.seq):
         raise NotFound
     return row

@@ -273,17 +273,34 @@ async def test_a_second_hide_changes_nothing_and_the_transaction_goes_on(
 
     assert [await hides(since) for since in (0, 8, 9, 10, 11)] == [[1, 3, 7], [1, 3, 7], [1, 7], [7], []]
 
-    async def told(user_id: int, chat_id: int, seq: int) -> Any:
-        async def read(unit: Unit) -> Any:
-            hidden = await unit.messages.is_hidden(user_id, chat_id, seq)
-            return hidden, await unit.messages.count_hides(user_id, chat_id)
+    async def count(user_id: int, chat_id: int) -> int:
+        return await metadata_store.read(lambda unit: unit.messages.count_hides(user_id, chat_id))
 
-        return await metadata_store.read(read)
+    assert await count(ann.id, chat.id) == 3
+    assert await count(ann.id + 1, chat.id) == 0
+    assert await count(ann.id, chat.id + 1) == 0
 
-    assert await told(ann.id, chat.id, 3) == (True, 3)
-    assert await told(ann.id, chat.id, 2) == (False, 3)
-    assert await told(ann.id + 1, chat.id, 3) == (False, 0)
-    assert await told(ann.id, chat.id + 1, 3) == (False, 0)
+
+async def test_a_message_is_seen_by_those_who_are_in_its_chat_and_have_not_hidden_it(
+    metadata_store: MetadataStore, talk: tuple[Chat, User, list[MessageRow]]
+) -> None:
+    chat, ann, rows = talk
+    ben, has_left, elsewhere = [await store_user(metadata_store) for _ in range(3)]
+    await join(metadata_store, chat, ann)
+    await join(metadata_store, chat, ben)
+    await join(metadata_store, chat, has_left, left_at=NOW)
+    await join(metadata_store, await store_chat(metadata_store), elsewhere)
+    await hide(metadata_store, ann.id, chat.id, 3)
+
+    async def seen(message_id: UUID, viewer_id: int) -> MessageRow | None:
+        return await metadata_store.read(lambda unit: unit.messages.find_visible(message_id, viewer_id))
+
+    for row in rows:
+        assert await seen(row.id, ann.id) == (None if row.seq == 3 else row)
+        assert await seen(row.id, ben.id) == row
+        for stranger in (has_left, elsewhere):
+            assert await seen(row.id, stranger.id) is None
+    assert await seen(uuid4(), ben.id) is None
 
 
 # --- Earlier texts

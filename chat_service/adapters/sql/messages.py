@@ -93,13 +93,20 @@ _NEWEST = _HISTORY.order_by(messages.c.seq.desc())
 _BEFORE = _NEWEST.where(messages.c.seq < bindparam("before"))
 
 
-_CHAT = select(*CHAT_COLUMNS).where(
-    chats.c.id == bindparam("chat_id"),
-    exists().where(
-        participants.c.chat_id == bindparam("chat_id"),
+def _is_in(chat_id: ColumnElement[int]) -> ColumnElement[bool]:
+    """Whether the viewer is in the chat."""
+    return exists().where(
+        participants.c.chat_id == chat_id,
         participants.c.user_id == bindparam("viewer_id"),
         participants.c.left_at.is_(None),
-    ),
+    )
+
+
+_CHAT = select(*CHAT_COLUMNS).where(chats.c.id == bindparam("chat_id"), _is_in(bindparam("chat_id")))
+_VISIBLE = select_messages().where(
+    messages.c.id == bindparam("message_id"),
+    _is_in(messages.c.chat_id),
+    is_visible_to(bindparam("viewer_id")),
 )
 
 
@@ -121,6 +128,10 @@ class SqlMessages:
 
     async def find_message(self, message_id: UUID) -> MessageRow | None:
         return (await self.find_messages([message_id])).get(message_id)
+
+    async def find_visible(self, message_id: UUID, viewer_id: int) -> MessageRow | None:
+        rows = await self._list(_VISIBLE, {"message_id": message_id, "viewer_id": viewer_id})
+        return rows[0] if rows else None
 
     async def find_messages(self, message_ids: Collection[UUID]) -> dict[UUID, MessageRow]:
         rows = await self._list(select_messages().where(messages.c.id.in_(message_ids)))
@@ -214,12 +225,6 @@ class SqlMessages:
         except Duplicate:
             return False
         return True
-
-    async def is_hidden(self, user_id: int, chat_id: int, seq: int) -> bool:
-        query = select(hides.c.seq).where(
-            and_(hides.c.user_id == user_id, hides.c.chat_id == chat_id, hides.c.seq == seq)
-        )
-        return (await self._connection.execute(query)).first() is not None
 
     async def add_revision(self, message_id: UUID, revision: Revision) -> None:
         await self._connection.execute(

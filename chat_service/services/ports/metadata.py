@@ -278,6 +278,10 @@ class HistoryRows:
 class Messages(Protocol):
     async def find_message(self, message_id: UUID) -> MessageRow | None: ...
 
+    async def find_visible(self, message_id: UUID, viewer_id: int) -> MessageRow | None:
+        """The message, if the viewer is in its chat and has not hidden it."""
+        ...
+
     async def find_messages(self, message_ids: Collection[UUID]) -> dict[UUID, MessageRow]: ...
 
     async def find_replays(
@@ -334,8 +338,6 @@ class Messages(Protocol):
     async def add_hide(self, user_id: int, chat_id: int, seq: int, chat_version: int) -> bool:
         """Hide a message from one user; False when it was hidden already."""
         ...
-
-    async def is_hidden(self, user_id: int, chat_id: int, seq: int) -> bool: ...
 
     async def add_revision(self, message_id: UUID, revision: Revision) -> None: ...
 
