@@ -5,9 +5,22 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, bindparam, case, func, insert, or_, select, update
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Select,
+    and_,
+    bindparam,
+    case,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -105,39 +118,73 @@ class SqlChats:
         as_of: datetime | None = None,
         after: tuple[datetime, int] | None = None,
     ) -> list[ListedRow]:
-        activity = _activity(as_of)
-        query = (
-            select(*CHAT_COLUMNS, activity.label("activity"), *_OWN)
-            .where(*_listed(user_id))
-            .order_by(activity.desc(), chats.c.id.desc())
-            .limit(limit)
-            .offset(offset)
-        )
-        if as_of is not None:
-            query = query.where(chats.c.created_at <= as_of)
-        if after is not None:
-            at, chat_id = after
-            query = query.where(or_(activity < at, and_(activity == at, chats.c.id < chat_id)))
-        rows = await self._connection.execute(_with_own_newest(query, user_id))
+        at, chat_id = after or (None, None)
+        query = _list_of_chats(is_as_of=as_of is not None, is_after=after is not None)
+        values = {"user_id": user_id, "limit": limit, "offset": offset, "as_of": as_of}
+        rows = await self._connection.execute(query, {**values, "after_at": at, "after_id": chat_id})
         return [_to_listed(row) for row in rows]
 
     async def count_chats(self, user_id: int) -> int:
-        query = select(func.count()).select_from(chats).where(*_listed(user_id))
-        return int((await self._connection.execute(query)).scalar_one())
+        return int((await self._connection.execute(_COUNT, {"user_id": user_id})).scalar_one())
 
     async def _find(self, query: Select[Any]) -> Chat | None:
         row = (await self._connection.execute(query)).first()
         return None if row is None else to_chat(row)
 
 
-def _with_own_newest(query: Select[Any], user_id: int) -> Select[Any]:
+# In a user's list are the chats one is in, but for hidden direct chats without a newer message.
+_LISTED = (
+    participants.c.user_id == bindparam("user_id"),
+    participants.c.left_at.is_(None),
+    participants.c.chat_id == chats.c.id,
+    or_(participants.c.hidden_until_seq.is_(None), chats.c.last_seq > participants.c.hidden_until_seq),
+)
+_COUNT = select(func.count()).select_from(chats).where(*_LISTED)
+
+
+@cache
+def _list_of_chats(*, is_as_of: bool, is_after: bool) -> Select[Any]:
+    """A page of the list. Built once: that took half of the time of a page."""
+    activity = _activity_as_of() if is_as_of else chats.c.last_activity_at
+    query = (
+        select(*CHAT_COLUMNS, activity.label("activity"), *_OWN)
+        .where(*_LISTED)
+        .order_by(activity.desc(), chats.c.id.desc())
+        .limit(bindparam("limit"))
+        .offset(bindparam("offset"))
+    )
+    if is_as_of:
+        query = query.where(chats.c.created_at <= bindparam("as_of"))
+    if is_after:
+        at: BindParameter[datetime] = bindparam("after_at")
+        is_before = and_(activity == at, chats.c.id < bindparam("after_id"))
+        query = query.where(or_(activity < at, is_before))
+    return _with_own_newest(query)
+
+
+def _activity_as_of() -> ColumnElement[Any]:
+    """When the chat was last active, as it was seen at that moment."""
+    earlier = (
+        select(messages.c.created_at)
+        .where(messages.c.chat_id == chats.c.id, messages.c.created_at <= bindparam("as_of"))
+        .order_by(messages.c.created_at.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    return case(
+        (chats.c.last_activity_at <= bindparam("as_of"), chats.c.last_activity_at),
+        else_=func.coalesce(earlier, chats.c.created_at),
+    )
+
+
+def _with_own_newest(query: Select[Any]) -> Select[Any]:
     """The page with the seq of the user's own newest message in each chat, which is looked for in the chats
     of the page alone: beside the sorting it would be looked for in all of them."""
     page = query.subquery("page")
     # Not as the MAX: for that MariaDB and MySQL read all that the user ever sent to each of these chats.
     own = (
         select(messages.c.seq)
-        .where(messages.c.chat_id == page.c.id, messages.c.sender_id == user_id)
+        .where(messages.c.chat_id == page.c.id, messages.c.sender_id == bindparam("user_id"))
         .order_by(messages.c.seq.desc())
         .limit(1)
         .scalar_subquery()
@@ -150,30 +197,3 @@ def _to_listed(row: Sequence[Any]) -> ListedRow:
     activity_at, role, *rest, own_newest = row[len(CHAT_COLUMNS) :]
     me = OwnMembership(Role(role), *rest)
     return ListedRow(chat, activity_at, me, max(0, chat.last_seq - max(me.read_seq, own_newest)))
-
-
-def _listed(user_id: int) -> tuple[ColumnElement[bool], ...]:
-    """In the user's list are the chats one is in, but for hidden direct chats without a newer message."""
-    return (
-        participants.c.user_id == user_id,
-        participants.c.left_at.is_(None),
-        participants.c.chat_id == chats.c.id,
-        or_(participants.c.hidden_until_seq.is_(None), chats.c.last_seq > participants.c.hidden_until_seq),
-    )
-
-
-def _activity(as_of: datetime | None) -> ColumnElement[Any]:
-    """When the chat was last active; with `as_of` as it was seen at that moment."""
-    if as_of is None:
-        return chats.c.last_activity_at
-    earlier = (
-        select(messages.c.created_at)
-        .where(messages.c.chat_id == chats.c.id, messages.c.created_at <= as_of)
-        .order_by(messages.c.created_at.desc())
-        .limit(1)
-        .scalar_subquery()
-    )
-    return case(
-        (chats.c.last_activity_at <= as_of, chats.c.last_activity_at),
-        else_=func.coalesce(earlier, chats.c.created_at),
-    )

@@ -122,6 +122,12 @@ def _list_steps(
     return [(_CHAT, values), (_NEWEST, values)]
 
 
+_NAMED = select_messages().where(
+    is_one_of((messages.c.chat_id, messages.c.seq), bindparam("keys", expanding=True)),
+    is_visible_to(bindparam("viewer_id")),
+)
+
+
 class SqlMessages:
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
@@ -206,11 +212,8 @@ class SqlMessages:
         # Not as "the last one that is not hidden": MySQL would sort all messages of every chat for that.
         if not (last := [(chat_id, seq) for chat_id, seq in last_seqs.items() if seq]):
             return {}
-        keys = is_one_of((messages.c.chat_id, messages.c.seq), last)
-        rows = await self._list(select_messages().where(keys, is_visible_to(viewer_id)))
-        for chat_id in dict(last).keys() - {
-            row.chat_id for row in rows
-        }:  # the viewer has hidden the last one
+        rows = await self._list(_NAMED, {"keys": last, "viewer_id": viewer_id})
+        for chat_id in dict(last).keys() - {row.chat_id for row in rows}:  # whose last one is hidden
             rows += await self.list_history(chat_id, viewer_id, limit=1)
         return {row.chat_id: row for row in rows}
 
