@@ -88,15 +88,19 @@ class RecentChanges:
         self, chat_id: int, since: int, until: int, messages: list[ToldMessage], *, is_closed: bool
     ) -> None:
         """What the store says of since < version <= until; with `is_closed` it is not worth asking for what
-        lies below. It is left out where it does not join what is known."""
+        lies below. It is left out where it does not join what is known. That nothing has changed is worth
+        knowing too: most chats of those who come back are quiet."""
+        is_new = chat_id not in self._chats
         chat = self._chats.get(chat_id) or _Chat(until, until, read_until=until)
-        if not since < chat.since <= until:
+        if not since <= chat.since <= until:
             return
+        older = [one for one in messages if one.version <= chat.since]
         self._chats[chat_id] = chat
-        chat.read = [one for one in messages if one.version <= chat.since] + chat.read
+        chat.read = older + chat.read
         chat.since = since
         chat.closed_at = since if is_closed else chat.closed_at
-        self._add(_Kept(chat, chat_id, KEPT_BYTES + sum(len(one.json) for one in messages)))
+        if is_new or older:
+            self._add(_Kept(chat, chat_id, KEPT_BYTES + sum(len(one.json) for one in older)))
 
     def clear(self) -> None:
         """The stores have been restored: what was told may not have been."""

@@ -118,6 +118,41 @@ def test_what_was_read_and_does_not_join_is_left_out(since: int, until: int) -> 
     assert found(recent, since, 7) == found(keeping(told(6), told(7)), since, 7)
 
 
+def test_a_quiet_chat_is_read_once() -> None:
+    recent = keeping()
+    assert recent.lacks(1, 5)
+    recent.add_read(1, 5, 5, [], is_closed=False)
+    assert not recent.lacks(1, 5)
+    assert found(recent, 5, 5) == []
+    assert recent.lacks(1, 4)
+    assert found(recent, 4, 5) is None
+    recent.keep(told(6))
+    assert found(recent, 5, 6) == [6]
+    recent.add_read(1, 3, 6, read(4, 6), is_closed=False)
+    assert found(recent, 3, 6) == [4, 6]
+
+
+def test_a_chat_whose_last_change_is_no_message_is_read_once() -> None:
+    recent = keeping()
+    recent.add_read(1, 5, 5, [], is_closed=True)
+    assert not recent.lacks(1, 4)
+    recent.keep(told(6))
+    recent.add_read(1, 5, 6, [], is_closed=True)
+    assert not recent.lacks(1, 4)
+    assert found(recent, 5, 6) == [6]
+    told_of = keeping(told(6))
+    told_of.add_read(1, 5, 6, read(6), is_closed=True)
+    assert not told_of.lacks(1, 4), "what came before 6 was more than a message"
+
+
+def test_quiet_chats_are_forgotten_in_their_turn() -> None:
+    recent = RecentChanges(max_bytes=3 * KEPT_BYTES)
+    for chat_id in range(1, 10):
+        recent.add_read(chat_id, 5, 5, [], is_closed=False)
+    assert set(recent._chats) == {7, 8, 9}
+    assert recent._bytes == 3 * KEPT_BYTES
+
+
 def test_what_is_not_worth_reading_is_not_asked_for() -> None:
     recent = keeping(*(told(version) for version in range(1_000, 1_010)))
     assert recent.lacks(1, 999 - READ_BACK)
