@@ -59,8 +59,8 @@ def _run(
 
 def sends(stack: Stack) -> dict[str, Any]:
     """Durable messages: 100 senders in 100 chats of 10, and 8 senders in one chat of 50; then the same with
-    one message a transaction and one transaction at a time, once. There each sender has one message under way,
-    which keeps that transaction as busy as eight would, and leaves none to wait longer than a send may."""
+    one message a transaction and one transaction at a time, once. There each sender has one message under
+    way, which keeps that transaction as busy as eight would and lets none wait longer than a send may."""
     found = {}
     for name, options in (("many_chats", MANY_CHATS), ("one_chat", ONE_CHAT)):
         grouped = _run(stack, rate, **options)
