@@ -15,8 +15,9 @@ import { client, session } from "./state.js";
 
 const VISIBLE_LOCK = "chat.visible";
 const BODY_CHARS = 200;
-/** So long after the first tab no other one tells of the same message. */
-const TOLD_FOR_MS = 10_000;
+/** So long after the first tab no other one tells of the same message. A hidden tab that comes back to the network
+ * may wait a minute for its turn: browsers wake the timers of such tabs no more often. */
+const TOLD_FOR_MS = 90_000;
 
 export function areNotificationsSupported() {
   return "Notification" in globalThis;
